@@ -1,0 +1,115 @@
+package exchange
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/mantlet-go/mantlet/internal/dialect"
+)
+
+// body is the request body once it was read.
+type body struct {
+	reader  replay
+	data    []byte
+	read    bool
+	request *dialect.Request
+}
+
+// replay is a request body that was read already.
+type replay struct{ bytes.Reader }
+
+// Close implements [io.Closer].
+func (*replay) Close() error { return nil }
+
+// ReadBody reads the request body once, at most max bytes, and returns it; every later call, and the handler, gets the same
+// bytes. r.Body, r.GetBody and r.ContentLength are set to replay them. The slice is shared: do not modify it.
+//
+// A body longer than max is *http.MaxBytesError; when the announced length says so nothing is read, so a client that sent
+// "Expect: 100-continue" is never told to go on. ReadBody is not safe for concurrent use.
+func (x *Exchange) ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error) {
+	if x.body.read && r.Body == io.ReadCloser(&x.body.reader) {
+		if int64(len(x.body.data)) > max {
+			return nil, &http.MaxBytesError{Limit: max}
+		}
+		return x.body.data, nil
+	}
+	if r.ContentLength > max {
+		return nil, &http.MaxBytesError{Limit: max}
+	}
+	var data []byte
+	if r.Body != nil && r.Body != http.NoBody {
+		// The reader is told the server's own writer, so that it can close a connection whose body was too long.
+		for l := levelOf(w, x); l != nil; l = levelOf(w, x) {
+			w = l.root().w
+		}
+		var err error
+		if data, err = readAll(http.MaxBytesReader(w, r.Body, max), r.ContentLength); err != nil {
+			return nil, err
+		}
+		r.Body.Close()
+	}
+	x.setBody(r, data)
+	return data, nil
+}
+
+// ReplaceBody gives every room and handler from here on another body. What was known of the old one's spans is forgotten.
+func (x *Exchange) ReplaceBody(r *http.Request, data []byte) {
+	x.setBody(r, data)
+	if r.Header.Get("Content-Length") != "" {
+		r.Header.Set("Content-Length", strconv.Itoa(len(data)))
+	}
+}
+
+func (x *Exchange) setBody(r *http.Request, data []byte) {
+	x.body.data, x.body.read, x.body.request = data, true, nil
+	x.body.reader.Reset(data)
+	r.Body = &x.body.reader
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	r.ContentLength = int64(len(data))
+	r.TransferEncoding = nil
+}
+
+// ReadBytes returns the body that [Exchange.ReadBody] read; ok is false when nobody did.
+func (x *Exchange) ReadBytes() (data []byte, ok bool) { return x.body.data, x.body.read }
+
+// Request returns the facts of the request body, scanned once; nil when it is not JSON.
+func (x *Exchange) Request(data []byte) *dialect.Request {
+	if q := x.body.request; q != nil {
+		return q
+	}
+	q := new(dialect.Request)
+	q.Reset(x.Dialect())
+	if q.Scan(data) != nil {
+		return nil
+	}
+	x.body.request = q
+	return q
+}
+
+// SetRequest leaves facts that a room scanned in its own pass.
+func (x *Exchange) SetRequest(q *dialect.Request) { x.body.request = q }
+
+// readAll reads r to its end. A believable announced length sizes the first buffer; a boastful one does not.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	size := int64(512)
+	if announced >= 0 {
+		size = min(announced+1, 64<<10) // one more byte lets the end be seen without growing
+	}
+	b := make([]byte, 0, size)
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
