@@ -147,7 +147,7 @@ func (p *Parser) Next(b []byte) (ev Event, rest []byte, ok bool, err error) {
 			b = b[1:]
 			p.cr = false
 		}
-		return p.event(p.held), b, true, nil
+		return p.event(p.held[:len(p.held):len(p.held)]), b, true, nil
 	}
 	return Event{}, nil, false, nil
 }

@@ -105,6 +105,8 @@ func TestEventsAreReadAsTheStandardSays(t *testing.T) {
 		{"the last event field wins", "event: a\nevent: b\ndata: 1\n\n", []ev{{"b", "1", true}}},
 		{"an empty event field clears the type", "event: a\nevent\ndata: 1\n\n", []ev{{"", "1", true}}},
 		{"an event without data is told apart", "event: ping\nretry: 10\nid: 7\n\n", []ev{{"ping", "", false}}},
+		{"several events of several lines", "data: 1\ndata: 2\n\ndata: 3\n\ndata: 4\ndata: 5\n\n",
+			[]ev{{"", "1\n2", true}, {"", "3", true}, {"", "4\n5", true}}},
 		{"a value may hold colons", "data: {\"a\":1}\n\n", []ev{{"", `{"a":1}`, true}}},
 		{"no field name", ": data: 1\n:\n\n", []ev{{}}},
 		{"NUL and bad UTF-8 pass", "data: \x00\xff\n\n", []ev{{"", "\x00\xff", true}}},
@@ -239,6 +241,7 @@ func TestTheSizeOfAnEventIsBounded(t *testing.T) {
 	}{
 		{sse.EventStream, fits, 1, true},
 		{sse.EventStream, crlf, 1, true},
+		{sse.EventStream, crlf + crlf + crlf, 3, true},
 		{sse.EventStream, fits + "\n" + fits, 3, true},
 		{sse.EventStream, fits + "x" + fits, 1, false},
 		{sse.EventStream, fits + strings.Repeat(":\n", limit), 1, false},
@@ -321,6 +324,14 @@ func TestAnEventThatLiesWholeInTheWriteCostsNoAllocation(t *testing.T) {
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestAppendEventKeepsEmptyLines(t *testing.T) {
+	out := sse.AppendEvent(nil, sse.EventStream, "", []byte("a\n\nb\r\rc\r\n\r\n"))
+	events, _, err := parse(sse.EventStream, 0, out)
+	if err != nil || len(events) != 1 || events[0].data != "a\n\nb\n\nc\n\n" {
+		t.Errorf("%+v %v", events, err)
 	}
 }
 
