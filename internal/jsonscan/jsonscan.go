@@ -1,6 +1,10 @@
 package jsonscan
 
-import "sync"
+import (
+	"encoding/binary"
+	"math/bits"
+	"sync"
+)
 
 // Kind is the kind of a value, or which end of a container is meant.
 type Kind uint8
@@ -132,9 +136,20 @@ value:
 	start = i
 	switch c := data[i]; c {
 	case '"':
-		end, _, reason = scanString(data, i+1)
-		if reason != "" {
-			return s.invalid(reason, end)
+		// Most strings are short and plain: find their end here, in up to four words, and leave the rest to scanString.
+		end = i + 1
+		for stop := min(i+33, len(data)); end+8 <= stop; {
+			if m := special(binary.LittleEndian.Uint64(data[end:])); m != 0 {
+				end += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			end += 8
+		}
+		if end >= len(data) || data[end] != '"' {
+			end, _, reason = scanString(data, end)
+			if reason != "" {
+				return s.invalid(reason, end)
+			}
 		}
 		if end-start-1 > l.StringLen {
 			return s.exceeded("StringLen", start)
@@ -257,9 +272,19 @@ member:
 		return s.invalid("expected member name", i)
 	}
 	start = i + 1
-	end, flags, reason = scanString(data, start)
-	if reason != "" {
-		return s.invalid(reason, end)
+	end, flags = start, 0
+	for stop := min(start+32, len(data)); end+8 <= stop; {
+		if m := special(binary.LittleEndian.Uint64(data[end:])); m != 0 {
+			end += bits.TrailingZeros64(m) >> 3
+			break
+		}
+		end += 8
+	}
+	if end >= len(data) || data[end] != '"' {
+		end, flags, reason = scanString(data, end)
+		if reason != "" {
+			return s.invalid(reason, end)
+		}
 	}
 	if end-start > l.KeyLen {
 		return s.exceeded("KeyLen", i)

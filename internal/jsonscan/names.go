@@ -91,40 +91,45 @@ func (t *names) add(data []byte, f *frame, start, end int, flags uint8, fold boo
 		}
 	}
 	n.digest = t.hash(data, &n, f.base, fold)
-	if len(t.table) > 0 {
-		mask := uint64(len(t.table) - 1)
-		for slot := n.digest & mask; t.table[slot] != 0; slot = (slot + 1) & mask {
-			t.probes++
-			i := int(t.table[slot] - 1)
-			if i < f.base || t.list[i].digest != n.digest {
-				continue
-			}
-			if c := t.compare(data, &t.list[i], &n, fold); c != fresh {
-				// With fold set and collisions refused the caller stops here, so that equal hashes never pile up; without
-				// fold the hash is that of the exact name, and only a duplicate can be found.
-				return c
-			}
+	mask := uint64(len(t.table) - 1)
+	slot := n.digest & mask
+	for ; t.table[slot] != 0; slot = (slot + 1) & mask {
+		t.probes++
+		i := int(t.table[slot] - 1)
+		if i < f.base || t.list[i].digest != n.digest {
+			continue
+		}
+		if c := t.compare(data, &t.list[i], &n, fold); c != fresh {
+			// With fold set and collisions refused the caller stops here, so that equal hashes never pile up; without
+			// fold the hash is that of the exact name, and only a duplicate can be found.
+			return c
 		}
 	}
+	n.tabled = true
 	t.list = append(t.list, n)
-	t.insert(len(t.list) - 1)
+	if (t.live+1)*2 > len(t.table) {
+		t.insert(len(t.list) - 1)
+	} else {
+		t.table[slot] = uint32(len(t.list))
+		t.live++
+	}
 	return fresh
 }
 
-// insert puts list[i] into the table.
+// insert puts list[i] into the table, which grows if it has to.
 func (t *names) insert(i int) {
 	t.list[i].tabled = true
 	t.live++
-	if t.live*2 > len(t.table) {
-		t.table = make([]uint32, max(128, 2*len(t.table)))
-		for j := range t.list[:i+1] {
-			if t.list[j].tabled {
-				t.place(j)
-			}
-		}
+	if t.live*2 <= len(t.table) {
+		t.place(i)
 		return
 	}
-	t.place(i)
+	t.table = make([]uint32, max(128, 2*len(t.table)))
+	for j := range t.list[:i+1] {
+		if t.list[j].tabled {
+			t.place(j)
+		}
+	}
 }
 
 func (t *names) place(i int) {
@@ -139,7 +144,13 @@ func (t *names) place(i int) {
 
 // close forgets the names of the object of f, which must be the innermost open one.
 func (t *names) close(f *frame) {
-	if f.hashed {
+	switch n := len(t.list) - f.base; {
+	case !f.hashed:
+	case t.live == n && len(t.table) <= 16*n:
+		// Nothing else is in the table, and it is not so large that wiping it costs more than taking the names out.
+		clear(t.table)
+		t.live = 0
+	default:
 		mask := uint64(len(t.table) - 1)
 		for i := len(t.list) - 1; i >= f.base; i-- {
 			slot := t.list[i].digest & mask
@@ -189,8 +200,12 @@ func (t *names) compare(data []byte, o, n *name, fold bool) clash {
 
 // hash returns the seeded hash of a name. base keeps equal names of nested objects apart.
 func (t *names) hash(data []byte, n *name, base int, fold bool) uint64 {
-	t.a = appendFolded(t.a[:0], data[n.start:n.end], n.flags, fold)
-	return maphash.Bytes(seed, t.a) ^ uint64(base)*0x9E3779B97F4A7C15
+	b := data[n.start:n.end]
+	if n.flags&hasEscape != 0 || fold && (n.flags != 0 || hasUpper(b)) {
+		t.a = appendFolded(t.a[:0], b, n.flags, fold)
+		b = t.a
+	}
+	return maphash.Bytes(seed, b) ^ uint64(base)*0x9E3779B97F4A7C15
 }
 
 // digest mixes the length and up to sixteen bytes of an ASCII-folded name. Unequal names may share it.
@@ -209,6 +224,22 @@ func digest(b []byte) uint64 {
 		x = uint64(b[0]) | uint64(b[n/2])<<8 | uint64(b[n-1])<<16
 	}
 	return (x|lowers)*0x9E3779B97F4A7C15 ^ bits.RotateLeft64((y|lowers)*0xD6E8FEB86659FD93, 32) ^ uint64(n)
+}
+
+// hasUpper reports whether ASCII text has a capital letter.
+func hasUpper(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		// A byte of at least 'A' carries into its high bit in the first sum, one above 'Z' in the second.
+		if x := binary.LittleEndian.Uint64(b); (x+ones*(0x80-'A'))&^(x+ones*(0x80-'Z'-1))&highs != 0 {
+			return true
+		}
+	}
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
 }
 
 func lower(c byte) byte {

@@ -1,0 +1,75 @@
+package fernet_test
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/mantlet-go/mantlet/crypto/fernet"
+)
+
+func Example() {
+	key, err := fernet.ParseKey("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=") // from your secret store; this one is public
+	if err != nil {
+		log.Fatal(err)
+	}
+	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{key}, TTL: time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token := ring.Encrypt([]byte("hello"))
+	msg, err := ring.Decrypt(token)
+	fmt.Printf("%s %v\n", msg, err)
+
+	token[20] ^= 1
+	_, err = ring.Decrypt(token)
+	fmt.Println(err)
+	// Output:
+	// hello <nil>
+	// fernet: invalid token
+}
+
+func ExampleKeyring_Rotate() {
+	old, newest := fernet.GenerateKey(), fernet.GenerateKey()
+	before, _ := fernet.New(fernet.Config{Keys: []fernet.Key{old}, TTL: fernet.NoExpiry})
+	both, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest, old}, TTL: fernet.NoExpiry})
+	after, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest}, TTL: fernet.NoExpiry})
+
+	stored := before.Encrypt([]byte("hello"))
+	moved, err := both.Rotate(stored)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = after.Decrypt(stored)
+	fmt.Println(err)
+	msg, err := after.Decrypt(moved)
+	fmt.Printf("%s %v\n", msg, err)
+	// Output:
+	// fernet: invalid token
+	// hello <nil>
+}
+
+func ExampleKeyring_AppendDecrypt() {
+	ring, _ := fernet.New(fernet.Config{Keys: []fernet.Key{fernet.GenerateKey()}, TTL: time.Minute})
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	token := ring.AppendEncrypt(nil, []byte("hello"), now)
+	_, err := ring.AppendDecrypt(nil, token, now.Add(time.Minute))
+	fmt.Println(err)
+	_, err = ring.AppendDecrypt(nil, token, now.Add(61*time.Second))
+	fmt.Println(errors.Is(err, fernet.ErrExpired))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleKey() {
+	key := fernet.GenerateKey()
+	fmt.Println(key)
+	fmt.Printf("%+v %#v %x\n", key, key, key)
+	fmt.Println(len(key.Reveal()))
+	// Output:
+	// [redacted fernet key]
+	// [redacted fernet key] [redacted fernet key] [redacted fernet key]
+	// 44
+}

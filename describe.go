@@ -1,0 +1,101 @@
+package mantlet
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Description is what a [Pipeline] enforces, for people and for programs: encoding/json gives the stable JSON form, String
+// the table.
+type Description struct {
+	// Routes are in the order of their patterns.
+	Routes []RouteDescription `json:"routes"`
+	// Front are the stages every request passes before a route is chosen, outermost first.
+	Front []string `json:"front"`
+	// Warnings name what is switched off, in fixed sentences. A deployment may accept them; it should know.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// RouteDescription is what one route enforces.
+type RouteDescription struct {
+	Pattern string   `json:"pattern"`
+	Public  bool     `json:"public"`
+	Scopes  []string `json:"scopes,omitempty"`
+	// Stages are the stages of this route, outermost first.
+	Stages []string `json:"stages"`
+}
+
+// Describe returns what p enforces now.
+func (p *Pipeline) Describe() Description {
+	var d Description
+	if p.serve == nil {
+		d.Warnings = []string{"the pipeline was not made by New and refuses everything"}
+		return d
+	}
+	if p.cfg.Audit != nil {
+		d.Front = append(d.Front, "audit")
+	} else {
+		d.Warnings = append(d.Warnings, "no audit log: nobody can say afterwards what happened")
+	}
+	d.Front = append(d.Front, "errors")
+	if p.cfg.Flood != nil {
+		d.Front = append(d.Front, "flood")
+	}
+	if p.cfg.InsecureNoAuth {
+		d.Warnings = append(d.Warnings, "InsecureNoAuth: every route is open to everybody")
+	}
+	if p.cfg.Limits == nil {
+		d.Warnings = append(d.Warnings, "no limits: a caller can use without bound")
+	}
+	if p.cfg.Filter == nil {
+		d.Warnings = append(d.Warnings, "no filter: secrets in replies pass")
+	}
+	p.mu.Lock()
+	routes := slices.Clone(p.routes)
+	p.mu.Unlock()
+	slices.SortFunc(routes, func(a, b *route) int { return strings.Compare(path(a.pattern), path(b.pattern)) })
+	for _, rt := range routes {
+		if rt.policy.InsecureRawBody {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureRawBody", rt.pattern))
+		}
+		d.Routes = append(d.Routes, RouteDescription{
+			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: rt.stages,
+		})
+	}
+	return d
+}
+
+// path is a pattern without its method, with the method behind it: the order people look for.
+func path(pattern string) string {
+	m, rest, ok := strings.Cut(pattern, " ")
+	if !ok {
+		return pattern
+	}
+	return strings.TrimLeft(rest, " ") + " " + m
+}
+
+// String returns the description as a table.
+func (d Description) String() string {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "every request: %s\n\n", strings.Join(d.Front, " > "))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ROUTE\tACCESS\tSTAGES")
+	for _, r := range d.Routes {
+		access := "authenticated"
+		switch {
+		case r.Public:
+			access = "public"
+		case len(r.Scopes) > 0:
+			access = strings.Join(r.Scopes, " ")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Pattern, access, strings.Join(r.Stages, " > "))
+	}
+	w.Flush()
+	for _, s := range d.Warnings {
+		fmt.Fprintf(&b, "\nwarning: %s\n", s)
+	}
+	return b.String()
+}

@@ -1,0 +1,269 @@
+package mantlet
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mantlet-go/mantlet/audit"
+	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/ratelimit"
+	"github.com/mantlet-go/mantlet/sanitize"
+	"github.com/mantlet-go/mantlet/validate"
+)
+
+// Config says which rooms a [Pipeline] has. Only Auth has no safe default.
+type Config struct {
+	// Auth decides who may enter. Required, unless InsecureNoAuth says that nobody is asked.
+	Auth *auth.Gate
+	// InsecureNoAuth serves every route to everybody. Together with Auth it is refused.
+	InsecureNoAuth bool
+
+	// Audit records every request. Nil means no record. The pipeline does not close it.
+	Audit *audit.Log
+	// Errors decides what clients see of failures. Nil means [sanitize.NewErrors] with its defaults; a pipeline without
+	// safe errors does not exist.
+	Errors *sanitize.Errors
+	// Flood limits by client address before anything is checked. Its limits count requests only: no body is read here.
+	// Nil means no such limit.
+	Flood *ratelimit.Limiter
+	// Filter cleans and redacts text in both directions. Nil means that text passes as it is.
+	Filter *sanitize.Filter
+	// Limits reserves and settles what the caller may use. Nil means no limit.
+	Limits *ratelimit.Limiter
+	// Bulkhead bounds what runs at once per model. Nil means no bound.
+	Bulkhead *ratelimit.Bulkhead
+
+	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed, for all rooms. Empty leaves it to
+	// the rooms' own settings, and without those the client is whoever opened the connection. A prefix of length 0 is
+	// refused: it would let every client choose its address.
+	TrustedProxies []netip.Prefix
+}
+
+// Route is the policy of one route. The zero Route asks for an authenticated caller without a particular scope and accepts
+// no request body.
+type Route struct {
+	// Scopes are the scopes the caller must hold, all of them, separated by spaces as in RFC 6749 section 3.3.
+	Scopes string
+	// Body checks the request body. Nil means that the route takes none: a request that brings one gets 415.
+	Body *validate.Validator
+	// InsecureRawBody hands unchecked bodies to the handler. It is for uploads and for bodies that are no JSON. Together
+	// with Body it is refused.
+	InsecureRawBody bool
+	// SkipFilter leaves the text of this route as it is.
+	SkipFilter bool
+	// SkipLimits charges nobody for this route.
+	SkipLimits bool
+
+	public bool
+}
+
+// Public returns the policy of a route that everybody may use: no authentication, no limits of a plan, no filter. Flood
+// limits, safe errors and the audit record still apply.
+func Public() Route { return Route{SkipFilter: true, SkipLimits: true, public: true} }
+
+// Pipeline is an [http.Handler] made of routes. Register routes before serving; after that it is safe for concurrent use. The
+// zero Pipeline refuses everything.
+type Pipeline struct {
+	cfg     Config
+	proxies *exchange.Proxies
+	mux     *http.ServeMux
+	serve   http.Handler // the stages in front of the router
+
+	mu      sync.Mutex
+	routes  []*route
+	methods []string
+}
+
+// route is a handler together with its stages. It is what the router knows, so that nothing else can be reached.
+type route struct {
+	pattern string
+	policy  Route
+	stages  []string
+	handler http.Handler
+}
+
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.handler.ServeHTTP(w, r) }
+
+// New returns a Pipeline without routes. It reports everything that is wrong with cfg at once.
+func New(cfg Config) (*Pipeline, error) {
+	var errs []error
+	switch {
+	case cfg.Auth == nil && !cfg.InsecureNoAuth:
+		errs = append(errs, errors.New("mantlet: Config.Auth is nil: there is no default for who may enter (InsecureNoAuth serves everybody)"))
+	case cfg.Auth != nil && cfg.InsecureNoAuth:
+		errs = append(errs, errors.New("mantlet: Config.Auth and Config.InsecureNoAuth contradict each other"))
+	}
+	for _, p := range cfg.TrustedProxies {
+		if !p.IsValid() || p.Bits() == 0 {
+			errs = append(errs, fmt.Errorf("mantlet: Config.TrustedProxies: %v would trust every peer, or is no prefix", p))
+		}
+	}
+	if cfg.Errors == nil {
+		var err error
+		if cfg.Errors, err = sanitize.NewErrors(sanitize.ErrorsConfig{}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	p := &Pipeline{cfg: cfg, proxies: exchange.NewProxies(cfg.TrustedProxies), mux: http.NewServeMux()}
+	p.serve = Chain(
+		stage(cfg.Audit != nil, cfg.Audit.Handler),
+		cfg.Errors.Handler,
+		stage(cfg.Flood != nil, cfg.Flood.Handler),
+	)(http.HandlerFunc(p.dispatch))
+	return p, nil
+}
+
+// Middleware is the type of every room's Handler method.
+type Middleware = func(http.Handler) http.Handler
+
+// Chain joins middlewares, outermost first. Nil ones are left out.
+func Chain(m ...Middleware) Middleware {
+	return func(next http.Handler) http.Handler {
+		for _, mw := range slices.Backward(m) {
+			if mw != nil {
+				next = mw(next)
+			}
+		}
+		return next
+	}
+}
+
+func stage(on bool, m Middleware) Middleware {
+	if on {
+		return m
+	}
+	return nil
+}
+
+// Handle registers h under pattern, in the syntax of [http.ServeMux], with the policy of the route. Like
+// [http.ServeMux.Handle] it panics when the pattern is malformed or conflicts with another, and also when h is nil or the
+// policy contradicts itself: a service with such a route must not start.
+func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
+	switch {
+	case p.mux == nil:
+		panic("mantlet: Handle on a Pipeline that was not made by New")
+	case h == nil:
+		panic(fmt.Sprintf("mantlet: route %q has no handler", pattern))
+	case policy.Body != nil && policy.InsecureRawBody:
+		panic(fmt.Sprintf("mantlet: route %q: Body and InsecureRawBody contradict each other", pattern))
+	case policy.public && policy.Scopes != "":
+		panic(fmt.Sprintf("mantlet: route %q is public and demands scopes", pattern))
+	case p.cfg.InsecureNoAuth && policy.Scopes != "":
+		panic(fmt.Sprintf("mantlet: route %q demands scopes, but nobody is authenticated", pattern))
+	}
+	for _, s := range strings.Fields(policy.Scopes) {
+		if !auth.ValidScope(s) {
+			panic(fmt.Sprintf("mantlet: route %q: %q is not a scope-token", pattern, s))
+		}
+	}
+	rt := &route{pattern: pattern, policy: policy}
+	var chain []Middleware
+	add := func(name string, on bool, m Middleware) {
+		if on {
+			rt.stages = append(rt.stages, name)
+			chain = append(chain, m)
+		}
+	}
+	guarded := p.cfg.Auth != nil && !policy.public
+	limited := !policy.SkipLimits
+	add("auth", guarded, p.cfg.Auth.Require(policy.Scopes).Handler)
+	add("validate", policy.Body != nil, policy.Body.Handler)
+	add("no body", policy.Body == nil && !policy.InsecureRawBody, noBody)
+	add("models", guarded && policy.Body != nil, p.cfg.Auth.ModelHandler)
+	add("filter", p.cfg.Filter != nil && !policy.SkipFilter, p.cfg.Filter.Handler)
+	add("limits", p.cfg.Limits != nil && limited, p.cfg.Limits.Handler)
+	add("bulkhead", p.cfg.Bulkhead != nil && limited, p.cfg.Bulkhead.Handler)
+	rt.handler = Chain(chain...)(h)
+
+	p.mux.Handle(pattern, rt)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.routes = append(p.routes, rt)
+	if m, _, ok := strings.Cut(pattern, " "); ok && !slices.Contains(p.methods, m) {
+		p.methods = append(p.methods, m)
+	}
+}
+
+// HandleFunc is [Pipeline.Handle] for a function.
+func (p *Pipeline) HandleFunc(pattern string, policy Route, h func(http.ResponseWriter, *http.Request)) {
+	if h == nil {
+		panic(fmt.Sprintf("mantlet: route %q has no handler", pattern))
+	}
+	p.Handle(pattern, policy, http.HandlerFunc(h))
+}
+
+// ServeHTTP implements [http.Handler].
+func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, w, r := exchange.Enter(w, r)
+	defer x.Leave()
+	if p.serve == nil {
+		x.Refuse(w, r, &deny.Denial{Code: deny.InternalError, Stage: "mantlet", Cause: errors.New("mantlet: Pipeline was not made by New")})
+		return
+	}
+	if p.proxies != nil {
+		x.Addr(r, p.proxies)
+	}
+	p.serve.ServeHTTP(w, r)
+}
+
+// dispatch runs the route that matches, and nothing else: not the router's own redirects to a cleaned path, which would
+// answer for a path that no policy speaks of.
+func (p *Pipeline) dispatch(w http.ResponseWriter, r *http.Request) {
+	h, pattern := p.mux.Handler(r)
+	x := exchange.From(r.Context())
+	if _, ok := h.(*route); !ok {
+		x.Refuse(w, r, p.miss(r))
+		return
+	}
+	x.SetRoute(pattern)
+	p.mux.ServeHTTP(w, r) // matches once more, to set the path values
+}
+
+// miss is the refusal of a request that matches no route: 405 when another method would have.
+func (p *Pipeline) miss(r *http.Request) *deny.Denial {
+	p.mu.Lock()
+	methods := p.methods
+	p.mu.Unlock()
+	var allow []string
+	for _, m := range methods {
+		if h, _ := p.mux.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host}); isRoute(h) {
+			allow = append(allow, m)
+			if m == http.MethodGet && !slices.Contains(methods, http.MethodHead) {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	if len(allow) == 0 {
+		return &deny.Denial{Code: deny.NotFound, Stage: "mantlet"}
+	}
+	slices.Sort(allow)
+	return &deny.Denial{Code: deny.MethodNotAllowed, Stage: "mantlet", Header: http.Header{"Allow": {strings.Join(allow, ", ")}}}
+}
+
+func isRoute(h http.Handler) bool {
+	_, ok := h.(*route)
+	return ok
+}
+
+// noBody refuses a request that brings a body to a route that takes none.
+func noBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+			x, w, r := exchange.Enter(w, r)
+			defer x.Leave()
+			x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "mantlet", Cause: errors.New("mantlet: the route takes no body")})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,567 @@
+package mantlet_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mantlet-go/mantlet"
+	"github.com/mantlet-go/mantlet/audit"
+	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/ratelimit"
+	"github.com/mantlet-go/mantlet/sanitize"
+	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/preset"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// lines is an audit sink that keeps what it is given.
+type lines struct {
+	mu  sync.Mutex
+	all []map[string]any
+}
+
+func (l *lines) Write(_ context.Context, b audit.Batch) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range b.All() {
+		var v map[string]any
+		if err := json.Unmarshal(line, &v); err != nil {
+			return err
+		}
+		l.all = append(l.all, v)
+	}
+	return nil
+}
+
+func (l *lines) Close(context.Context) error { return nil }
+
+// house is a whole pipeline with a key of each kind.
+type house struct {
+	*mantlet.Pipeline
+	key, readOnly, oneModel string
+	trail                   *lines
+	log                     *audit.Log
+	limits                  *ratelimit.Limiter
+	ran                     atomic.Int64 // how often the chat handler ran
+}
+
+// build makes the pipeline of most tests: every room, one chat route, one route without a body, one public one.
+func build(t testing.TB, chat http.HandlerFunc) *house {
+	t.Helper()
+	h := &house{trail: &lines{}}
+	fail := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	keys, err := apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "test"})
+	fail(err)
+	for _, k := range []struct {
+		dst  *string
+		spec apikey.Spec
+	}{
+		{&h.key, apikey.Spec{ClientID: "all", Scopes: []string{"chat:write", "models:read"}}},
+		{&h.readOnly, apikey.Spec{ClientID: "reader", Scopes: []string{"models:read"}}},
+		{&h.oneModel, apikey.Spec{ClientID: "one", Scopes: []string{"chat:write"}, Models: []string{"demo"}}},
+	} {
+		s, _, err := keys.Create(t.Context(), k.spec)
+		fail(err)
+		*k.dst = s.Reveal()
+	}
+	gate, err := auth.New(auth.Config{Authenticator: keys, Logger: slog.New(slog.DiscardHandler)})
+	fail(err)
+	h.log, err = audit.Open(audit.Config{Sinks: []audit.Sink{h.trail}})
+	fail(err)
+	h.limits, err = ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
+		{Name: "requests", Max: 1000, Per: time.Hour},
+		{Name: "tokens", Max: 100_000, Per: time.Hour, Cost: ratelimit.Tokens},
+	}}}})
+	fail(err)
+	flood, err := ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
+		{Name: "flood", Max: 1000, Per: time.Second, By: ratelimit.ByAddress},
+	}}}})
+	fail(err)
+	bulkhead, err := ratelimit.NewBulkhead(ratelimit.BulkheadConfig{Slots: ratelimit.Slots{Max: 8}})
+	fail(err)
+	filter, err := sanitize.New(sanitize.Config{})
+	fail(err)
+	safe, err := sanitize.NewErrors(sanitize.ErrorsConfig{Logger: slog.New(slog.DiscardHandler)})
+	fail(err)
+	h.Pipeline, err = mantlet.New(mantlet.Config{
+		Audit: h.log, Errors: safe, Flood: flood, Auth: gate, Filter: filter, Limits: h.limits, Bulkhead: bulkhead,
+	})
+	fail(err)
+	h.Handle("POST /v1/chat/completions", mantlet.Route{Scopes: "chat:write", Body: preset.OpenAIChat()},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ran.Add(1); chat(w, r) }))
+	h.HandleFunc("GET /v1/models", mantlet.Route{Scopes: "models:read"}, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "[]")
+	})
+	h.HandleFunc("GET /v1/jobs/{id}", mantlet.Route{}, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.PathValue("id"))
+	})
+	h.HandleFunc("GET /healthz", mantlet.Public(), func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	t.Cleanup(func() { h.log.Close(context.Background()); keys.Close(context.Background()) })
+	return h
+}
+
+// records closes the log and returns its lines.
+func (h *house) records(t testing.TB) []map[string]any {
+	t.Helper()
+	if err := h.log.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return h.trail.all
+}
+
+const hello = `{"model":"demo","messages":[{"role":"user","content":"hello"}]}`
+
+// ask sends one request; the key may be empty.
+func (h *house) ask(method, target, key, body string) *httptest.ResponseRecorder {
+	var rd io.Reader
+	if body != "" {
+		rd = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, target, rd)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
+
+// code is the machine code of an error body in OpenAI's envelope.
+func code(rec *httptest.ResponseRecorder) string {
+	var v struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	json.Unmarshal(rec.Body.Bytes(), &v)
+	return v.Error.Code
+}
+
+func TestTheWholeWayOfARequest(t *testing.T) {
+	h := build(t, yourModel)
+	for _, tc := range []struct {
+		name, method, target, key, body string
+		status                          int
+		code                            string
+	}{
+		{"a good request", "POST", "/v1/chat/completions", h.key, hello, 200, ""},
+		{"no key", "POST", "/v1/chat/completions", "", hello, 401, "missing_credentials"},
+		{"a wrong key", "POST", "/v1/chat/completions", h.key[:len(h.key)-8] + "AAAAAAAA", hello, 401, "invalid_api_key"},
+		{"a key without the scope", "POST", "/v1/chat/completions", h.readOnly, hello, 403, "insufficient_scope"},
+		{"a model the key may not use", "POST", "/v1/chat/completions", h.oneModel, strings.Replace(hello, "demo", "other", 1), 403, "model_not_allowed"},
+		{"the model the key may use", "POST", "/v1/chat/completions", h.oneModel, hello, 200, ""},
+		{"no JSON", "POST", "/v1/chat/completions", h.key, "{", 400, "invalid_json"},
+		{"a duplicate key", "POST", "/v1/chat/completions", h.key, `{"model":"demo","model":"other","messages":[{"role":"user","content":"x"}]}`, 400, "duplicate_key"},
+		{"a case variant", "POST", "/v1/chat/completions", h.oneModel, `{"model":"demo","MODEL":"other","messages":[{"role":"user","content":"x"}]}`, 400, "duplicate_key"},
+		{"a schema violation", "POST", "/v1/chat/completions", h.key, `{"model":"demo","messages":[]}`, 422, "schema_violation"},
+		{"no body", "POST", "/v1/chat/completions", h.key, "", 0, ""},
+		{"a route without a body", "GET", "/v1/models", h.key, "", 200, ""},
+		{"HEAD of it", "HEAD", "/v1/models", h.key, "", 200, ""},
+		{"a body for it", "GET", "/v1/models", h.key, "{}", 415, "unsupported_media_type"},
+		{"a public route", "GET", "/healthz", "", "", 200, ""},
+		{"no route", "GET", "/nothing", h.key, "", 404, "not_found"},
+		{"another method", "GET", "/v1/chat/completions", h.key, "", 405, "method_not_allowed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			rec := h.ask(tc.method, tc.target, tc.key, tc.body)
+			if tc.status == 0 {
+				if rec.Code < 400 || rec.Code > 499 {
+					t.Errorf("status %d", rec.Code)
+				}
+			} else if rec.Code != tc.status || code(rec) != tc.code {
+				t.Errorf("status %d, code %q: %s", rec.Code, code(rec), rec.Body)
+			}
+			if rec.Header().Get("X-Request-Id") == "" {
+				t.Error("no X-Request-Id")
+			}
+		})
+	}
+	if rec := h.ask("GET", "/v1/chat/completions", h.key, ""); rec.Header().Get("Allow") != "POST" {
+		t.Errorf("Allow: %q", rec.Header().Get("Allow"))
+	}
+	if rec := h.ask("GET", "/v1/jobs/42", h.key, ""); rec.Body.String() != "42" {
+		t.Errorf("path value: %q", rec.Body)
+	}
+}
+
+// Each case is a public incident in which a request reached a handler around its policy.
+func TestNoSpellingOfAPathReachesAHandlerAroundItsPolicy(t *testing.T) {
+	for name, mutate := range map[string]func(r *http.Request){
+		"double slash (oathkeeper GHSA-vhr5-ggp3-qq85)":         func(r *http.Request) { r.URL.Path = "//v1/chat/completions" },
+		"dot segments (oathkeeper GHSA-p224-6x5r-fjpm)":         func(r *http.Request) { r.URL.Path = "/healthz/../v1/chat/completions" },
+		"encoded dot segments":                                  func(r *http.Request) { r.URL, _ = url.Parse("/healthz/%2e%2e/v1/chat/completions") },
+		"encoded slash":                                         func(r *http.Request) { r.URL, _ = url.Parse("/v1%2Fchat/completions") },
+		"trailing slash":                                        func(r *http.Request) { r.URL.Path += "/" },
+		"query that looks public (oauth2-proxy CVE-2025-54576)": func(r *http.Request) { r.URL.RawQuery = "x=/healthz" },
+		"fragment (oauth2-proxy CVE-2026-41059)":                func(r *http.Request) { r.URL, _ = url.Parse("/v1/chat/completions%23/healthz") },
+		"Host that carries a path (LiteLLM CVE-2026-49468)":     func(r *http.Request) { r.Host = "example.com/healthz?" },
+		"forwarded URI (oauth2-proxy CVE-2026-40575)":           func(r *http.Request) { r.Header.Set("X-Forwarded-Uri", "/healthz") },
+		"original URL":                                          func(r *http.Request) { r.Header.Set("X-Original-Url", "/healthz") },
+		"method override":                                       func(r *http.Request) { r.Header.Set("X-Http-Method-Override", "GET") },
+		"health checker's agent (oauth2-proxy CVE-2026-34457)":  func(r *http.Request) { r.Header.Set("User-Agent", "GoogleHC/1.0") },
+		"underscore headers (oauth2-proxy CVE-2025-64484)":      func(r *http.Request) { r.Header["X_Forwarded_User"] = []string{"admin"} },
+		"identity headers":                                      func(r *http.Request) { r.Header.Set("X-Forwarded-User", "admin") },
+		"key in the query":                                      func(r *http.Request) { r.URL.RawQuery = "api_key=x&key=x&access_token=x" },
+		"CONNECT":                                               func(r *http.Request) { r.Method = "CONNECT" },
+		"OPTIONS":                                               func(r *http.Request) { r.Method = "OPTIONS" },
+		"lower-case method":                                     func(r *http.Request) { r.Method = "post" },
+		"upper-case path":                                       func(r *http.Request) { r.URL.Path = "/V1/CHAT/COMPLETIONS" },
+		"path parameters":                                       func(r *http.Request) { r.URL.Path = "/v1/chat/completions;/healthz" },
+		"NUL":                                                   func(r *http.Request) { r.URL.Path = "/v1/chat/completions\x00" },
+		"empty path":                                            func(r *http.Request) { r.URL.Path = "" },
+		"asterisk":                                              func(r *http.Request) { r.RequestURI, r.URL.Path = "*", "*" },
+		"another endpoint of the server (vllm #58144: /invocations)":    func(r *http.Request) { r.URL.Path = "/invocations" },
+		"administration of the server (Ollama CVE-2026-7482: /api/...)": func(r *http.Request) { r.URL.Path = "/api/create" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := build(t, yourModel)
+			r := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(hello))
+			r.Header.Set("Content-Type", "application/json")
+			mutate(r)
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, r)
+			if h.ran.Load() != 0 {
+				t.Error("the handler ran without a key")
+			}
+			if rec.Code != 401 && rec.Code != 404 && rec.Code != 405 {
+				t.Errorf("status %d: %s", rec.Code, rec.Body)
+			}
+			if loc := rec.Header().Get("Location"); loc != "" {
+				t.Errorf("redirects to %q", loc)
+			}
+		})
+	}
+}
+
+func TestEveryRequestLeavesOneRecordWithItsRoute(t *testing.T) {
+	h := build(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("X-Case"), "panic") {
+			panic("boom")
+		}
+		yourModel(w, r)
+	})
+	h.ask("POST", "/v1/chat/completions", h.key, hello)
+	h.ask("POST", "/v1/chat/completions", "", hello)
+	h.ask("POST", "/v1/chat/completions", h.key, "{")
+	h.ask("GET", "/nothing?secret=1", "", "")
+	h.ask("GET", "/healthz", "", "")
+	r := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(hello))
+	r.Header = http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {h.key}, "X-Case": {"panic"}}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	if rec.Code != 500 || code(rec) != "internal_error" {
+		t.Errorf("panic: %d %s", rec.Code, rec.Body)
+	}
+	want := []string{
+		"200 POST /v1/chat/completions <nil>", "401 POST /v1/chat/completions missing_credentials", "400 POST /v1/chat/completions invalid_json",
+		"404 <nil> not_found", "200 GET /healthz <nil>", "500 POST /v1/chat/completions internal_error",
+	}
+	var got []string
+	for _, v := range h.records(t) {
+		got = append(got, fmt.Sprintf("%v %v %v", v["http.response.status_code"], v["http.route"], v["error.type"]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestTheRecordTellsWhoAskedWhatAndWhatItCost(t *testing.T) {
+	h := build(t, yourModel)
+	h.ask("POST", "/v1/chat/completions", h.key, hello)
+	v := h.records(t)[0]
+	for k, want := range map[string]any{
+		"auth.client_id": "all", "gen_ai.request.model": "demo", "gen_ai.usage.input_tokens": 3.0, "gen_ai.usage.output_tokens": 1.0,
+		"http.response.status_code": 200.0, "auth.outcome": "allowed",
+	} {
+		if v[k] != want {
+			t.Errorf("%s is %v, want %v", k, v[k], want)
+		}
+	}
+	if s := h.limits.Stats(); s.Outstanding != 0 || s.Used.Input != 3 || s.Used.Output != 1 || s.Used.Requests != 1 {
+		t.Errorf("settled: %+v", s)
+	}
+}
+
+func TestARefusedRequestCostsNothingAndANotFoundRunsNothing(t *testing.T) {
+	h := build(t, yourModel)
+	for range 20 {
+		h.ask("POST", "/v1/chat/completions", "", hello)
+		h.ask("POST", "/v1/chat/completions", h.key, `{"model":1}`)
+		h.ask("GET", "/nothing", h.key, "")
+	}
+	if s := h.limits.Stats(); s.Reservations != 0 {
+		t.Errorf("%d reservations", s.Reservations)
+	}
+	if h.ran.Load() != 0 {
+		t.Error("the handler ran")
+	}
+}
+
+func TestABodyIsNotReadBeforeTheCallerIsKnown(t *testing.T) {
+	h := build(t, yourModel)
+	body := &countingReader{}
+	r := httptest.NewRequest("POST", "/v1/chat/completions", body)
+	r.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	if rec.Code != 401 || body.n != 0 {
+		t.Errorf("status %d after reading %d bytes", rec.Code, body.n)
+	}
+}
+
+type countingReader struct{ n int }
+
+func (c *countingReader) Read(p []byte) (int, error) { c.n += len(p); return 0, io.ErrUnexpectedEOF }
+
+func TestASecretInAStreamIsGoneWhateverItsChunks(t *testing.T) {
+	key := "sk-" + "proj-" + strings.Repeat("aB3dE6gH9j", 5)
+	for size := 1; size < 20; size += 3 {
+		h := build(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			text := "The key is " + key + ", mail jane.doe@example.com."
+			for text != "" {
+				n := min(size, len(text))
+				piece, _ := json.Marshal(text[:n])
+				fmt.Fprintf(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"demo\",\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":null}]}\n\n", piece)
+				http.NewResponseController(w).Flush()
+				text = text[n:]
+			}
+			io.WriteString(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"demo\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+		})
+		rec := h.ask("POST", "/v1/chat/completions", h.key, strings.Replace(hello, "{", `{"stream":true,`, 1))
+		var text strings.Builder
+		for line := range strings.Lines(rec.Body.String()) {
+			data, ok := strings.CutPrefix(strings.TrimSpace(line), "data: ")
+			if !ok || data == "[DONE]" {
+				continue
+			}
+			var v struct {
+				Choices []struct{ Delta struct{ Content string } }
+			}
+			if err := json.Unmarshal([]byte(data), &v); err != nil {
+				t.Fatalf("%v: %s", err, data)
+			}
+			for _, c := range v.Choices {
+				text.WriteString(c.Delta.Content)
+			}
+		}
+		if got := text.String(); strings.Contains(rec.Body.String(), key[:12]) || strings.Contains(got, "jane") ||
+			!strings.HasPrefix(got, "The key is [REDACTED") || !strings.HasSuffix(got, "].") {
+			t.Errorf("chunks of %d: %q", size, got)
+		}
+		if !strings.HasSuffix(rec.Body.String(), "data: [DONE]\n\n") {
+			t.Errorf("chunks of %d: the end is %.80q", size, rec.Body.String()[max(0, rec.Body.Len()-80):])
+		}
+	}
+}
+
+func TestAPanicInAStreamEndsItWithAnErrorEvent(t *testing.T) {
+	h := build(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so far so good\"}}]}\n\n")
+		http.NewResponseController(w).Flush()
+		panic("password=hunter2")
+	})
+	rec := h.ask("POST", "/v1/chat/completions", h.key, strings.Replace(hello, "{", `{"stream":true,`, 1))
+	if !strings.Contains(rec.Body.String(), "internal_error") || strings.Contains(rec.Body.String(), "hunter2") {
+		t.Errorf("%s", rec.Body)
+	}
+	if s := h.limits.Stats(); s.Outstanding != 0 || s.Settled != 1 {
+		t.Errorf("not settled: %+v", s)
+	}
+}
+
+func TestAnAbortStaysAnAbort(t *testing.T) {
+	h := build(t, func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
+	defer func() {
+		if p := recover(); p != http.ErrAbortHandler {
+			t.Errorf("recovered %v", p)
+		}
+		if n := len(h.records(t)); n != 1 {
+			t.Errorf("%d records", n)
+		}
+		if s := h.limits.Stats(); s.Outstanding != 0 {
+			t.Errorf("not settled: %+v", s)
+		}
+	}()
+	h.ask("POST", "/v1/chat/completions", h.key, hello)
+}
+
+func TestTheUpstreamsFiveHundredNeverReachesTheClient(t *testing.T) {
+	h := build(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Powered-By", "secret/1.0")
+		w.WriteHeader(500)
+		io.WriteString(w, "goroutine 1 [running]: /srv/app/main.go:12 postgres://u:p@10.0.0.1/db")
+	})
+	rec := h.ask("POST", "/v1/chat/completions", h.key, hello)
+	if rec.Code != 500 || code(rec) == "" || strings.Contains(rec.Body.String(), "goroutine") || rec.Header().Get("X-Powered-By") != "" {
+		t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+}
+
+func TestNewRefusesWhatHasNoSafeDefault(t *testing.T) {
+	gate, _ := auth.New(auth.Config{Authenticator: auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) { return nil, auth.ErrInvalid })})
+	for name, cfg := range map[string]mantlet.Config{
+		"nobody said who may enter": {},
+		"a contradiction":           {Auth: gate, InsecureNoAuth: true},
+		"trusting every peer":       {Auth: gate, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+		"an invalid prefix":         {Auth: gate, TrustedProxies: []netip.Prefix{{}}},
+	} {
+		if p, err := mantlet.New(cfg); err == nil || p != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	_, err := mantlet.New(mantlet.Config{TrustedProxies: []netip.Prefix{{}}})
+	if err == nil || strings.Count(err.Error(), "mantlet:") != 2 {
+		t.Errorf("not all faults at once: %v", err)
+	}
+}
+
+func TestARouteThatContradictsItselfDoesNotStart(t *testing.T) {
+	p := must(mantlet.New(mantlet.Config{InsecureNoAuth: true}))
+	h := build(t, yourModel)
+	v := must(validate.New(validate.Config{}))
+	public := mantlet.Public()
+	public.Scopes = "a"
+	for name, f := range map[string]func(){
+		"no handler":            func() { h.Handle("GET /a", mantlet.Route{}, nil) },
+		"no function":           func() { h.HandleFunc("GET /a", mantlet.Route{}, nil) },
+		"checked and unchecked": func() { h.Handle("GET /a", mantlet.Route{Body: v, InsecureRawBody: true}, yourModel) },
+		"public with scopes":    func() { h.Handle("GET /a", public, yourModel) },
+		"scopes nobody checks":  func() { p.Handle("GET /a", mantlet.Route{Scopes: "a"}, yourModel) },
+		"not a scope":           func() { h.Handle("GET /a", mantlet.Route{Scopes: "a\"b"}, yourModel) },
+		"registered twice":      func() { h.Handle("GET /healthz", mantlet.Public(), yourModel) },
+		"not a pattern":         func() { h.Handle("GET", mantlet.Public(), yourModel) },
+		"zero pipeline":         func() { new(mantlet.Pipeline).Handle("GET /a", mantlet.Public(), yourModel) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: accepted", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestTheZeroPipelineRefuses(t *testing.T) {
+	rec := httptest.NewRecorder()
+	new(mantlet.Pipeline).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	if rec.Code != 500 || strings.Contains(rec.Body.String(), "New") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if d := new(mantlet.Pipeline).Describe(); len(d.Warnings) != 1 {
+		t.Errorf("%v", d)
+	}
+}
+
+func TestChainRunsTheFirstOutermostAndSkipsNil(t *testing.T) {
+	var order []string
+	mw := func(name string) mantlet.Middleware {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				order = append(order, name)
+				next.ServeHTTP(w, r)
+			})
+		}
+	}
+	mantlet.Chain(mw("a"), nil, mw("b"))(yourModel).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	if !slices.Equal(order, []string{"a", "b"}) {
+		t.Error(order)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	h := build(t, yourModel)
+	h.Handle("POST /upload", mantlet.Route{InsecureRawBody: true, SkipFilter: true}, yourModel)
+	d := h.Describe()
+	js, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/describe.txt", []byte(d.String()))
+	golden(t, "testdata/describe.json", append(js, '\n'))
+
+	open := must(mantlet.New(mantlet.Config{InsecureNoAuth: true}))
+	if w := open.Describe().Warnings; len(w) != 4 {
+		t.Errorf("warnings of an open pipeline: %q", w)
+	}
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (rewrite it with -update):\n%s", path, got)
+	}
+}
+
+func TestRequestsAtOnceShareNothingTheyShouldNot(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	h := build(t, func(w http.ResponseWriter, r *http.Request) {
+		p, ok := auth.FromContext(r.Context())
+		if !ok || p.ClientID != "all" {
+			t.Error("no principal")
+		}
+		b, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		seen[string(b)] = true
+		mu.Unlock()
+		yourModel(w, r)
+	})
+	var wg sync.WaitGroup
+	var bad error
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 20 {
+				body := strings.Replace(hello, "hello", fmt.Sprintf("hello %d %d", i, j), 1)
+				if rec := h.ask("POST", "/v1/chat/completions", h.key, body); rec.Code != 200 && rec.Code != 503 {
+					mu.Lock()
+					bad = errors.Join(bad, fmt.Errorf("%d %s", rec.Code, rec.Body))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if bad != nil || len(seen) != 160 {
+		t.Errorf("%v, %d bodies arrived", bad, len(seen))
+	}
+}
