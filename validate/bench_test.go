@@ -1,0 +1,143 @@
+package validate_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/preset"
+)
+
+// conversation makes a chat request of about n bytes: turns of 400 bytes of prose.
+func conversation(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"model":"gpt-4o","stream":true,"temperature":0.7,"n":1,"messages":[{"role":"system","content":"You are brief."}`)
+	turn := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 9)
+	for i := 0; b.Len() < n-100; i++ {
+		fmt.Fprintf(&b, `,{"role":"%s","content":"%s"}`, []string{"user", "assistant"}[i%2], turn[:min(len(turn), n-b.Len())])
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+var sizes = []struct {
+	name string
+	n    int
+}{{"1KB", 1 << 10}, {"100KB", 100 << 10}}
+
+// BenchmarkCheck is the decision: the scan alone, then with the schema of the preset.
+func BenchmarkCheck(b *testing.B) {
+	scan, _ := validate.New(validate.Config{Limits: validate.Limits{StringLen: 4 << 20}})
+	for _, s := range sizes {
+		body := conversation(s.n)
+		for _, c := range []struct {
+			name string
+			v    *validate.Validator
+		}{{"scan", scan}, {"preset", preset.OpenAIChat()}} {
+			b.Run(c.name+"/"+s.name, func(b *testing.B) {
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := c.v.Check(body); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkBareJSONSchemaV5 is what a program does without this package: decode, then the same engine with the same schema. It has no
+// limits, no duplicate check, and panics on 1e10000000.
+func BenchmarkBareJSONSchemaV5(b *testing.B) {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat = true
+	if err := c.AddResource("mem:///s.json", bytes.NewReader(preset.OpenAIChatConfig().Schema)); err != nil {
+		b.Fatal(err)
+	}
+	schema := c.MustCompile("mem:///s.json")
+	for _, s := range sizes {
+		body := conversation(s.n)
+		b.Run(s.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				d := json.NewDecoder(bytes.NewReader(body))
+				d.UseNumber()
+				var doc any
+				if err := d.Decode(&doc); err != nil {
+					b.Fatal(err)
+				}
+				if err := schema.Validate(doc); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// discard is a response writer without the recorder's cost.
+type discard struct{ h http.Header }
+
+func (d discard) Header() http.Header       { return d.h }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}
+
+// BenchmarkHandler is the whole middleware, the exchange included, over a handler that reads the body; bare is that handler alone.
+func BenchmarkHandler(b *testing.B) {
+	read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+	scan, _ := validate.New(validate.Config{Limits: validate.Limits{StringLen: 4 << 20}})
+	for _, s := range sizes {
+		body := conversation(s.n)
+		for _, c := range []struct {
+			name string
+			h    http.Handler
+		}{{"bare", read}, {"scan", scan.Handler(read)}, {"preset", preset.OpenAIChat().Handler(read)}} {
+			b.Run(c.name+"/"+s.name, func(b *testing.B) {
+				r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+				r.Header.Set("Content-Type", "application/json")
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+					c.h.ServeHTTP(discard{http.Header{}}, r)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkRefuse is an attacker's best case: what a request costs that is turned away.
+func BenchmarkRefuse(b *testing.B) {
+	v := preset.OpenAIChat()
+	h := v.Handler(http.NotFoundHandler())
+	for _, c := range []struct {
+		name   string
+		body   []byte
+		length int64
+	}{
+		{"announced 100 MB", nil, 100 << 20},
+		{"number bomb", []byte(`{"model":"m","n":1e10000000,"messages":[]}`), 0},
+		{"100 exponents", []byte(`{"model":"m","x":[` + strings.Repeat("1e999999,", 99) + `1]}`), 0},
+		{"100,000 brackets", bytes.Repeat([]byte("["), 100_000), 0},
+		{"n=1000000", []byte(`{"model":"m","n":1000000,"messages":[{"role":"user","content":"x"}]}`), 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+			r.Header.Set("Content-Type", "application/json")
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), max(c.length, int64(len(c.body)))
+				h.ServeHTTP(discard{http.Header{}}, r)
+			}
+		})
+	}
+}

@@ -1,0 +1,49 @@
+// Package validate refuses request bodies that are not exactly what a JSON API expects, before a handler or a model
+// server parses them.
+//
+//	v, err := validate.New(validate.Config{Schema: chatSchema})
+//	mux.Handle("POST /v1/chat/completions", v.Handler(chat))
+//
+// Ready-made configurations for well-known APIs are in package validate/preset.
+//
+// # What it protects against
+//
+//   - Parser differentials. The body is one strict JSON text (RFC 8259, RFC 7493): UTF-8 without a byte order mark, no
+//     lone surrogates, nothing after the value, no member named twice, no two siblings whose names differ only by case.
+//     What an authorisation check reads is what the handler and the upstream read. A lone case variant is no way round
+//     either: a member such as "MODEL" at the top level is refused when the schema knows "model", and [Body] refuses it
+//     when the Go type does.
+//   - Bombs. Bytes, depth, members, lengths, number of values, digits and exponents are bounded in one pass without
+//     building a tree. 1e10000000 makes the schema engine dereference nil and a hundred 1e999999 keep it busy for
+//     seconds; neither gets that far.
+//   - Bodies that cannot be what they claim: wrong media type, charset or coding, announced or actual length over the
+//     bound, bodies that trickle in. An announced length over the bound is refused before the first byte is read, so a
+//     client that sends "Expect: 100-continue" never sends its body.
+//   - Values outside the schema: missing or unknown members, numbers outside a range, over-long strings and lists.
+//   - Leaks through error messages. A refusal is a status, a code, a fixed sentence and a JSON Pointer. It never holds
+//     a value, an enumeration of the schema, a schema URL or a name that the schema does not know: such a segment of
+//     the pointer is shown as "?".
+//
+// # What it does not
+//
+// It does not read prompts (package sanitize does), does not check query parameters, path or headers beyond those that
+// describe the body, and does not decompress: a Content-Encoding is refused. It does not fetch anything: a schema with
+// a reference to a file or to another host fails in [New]. It cannot tell whether a URL in a body is safe to fetch.
+//
+// # Order
+//
+// Method, media type and charset, content coding, announced length; then the body is read once, bounded in bytes and
+// time, and kept for everything behind; then one scan checks grammar and limits and gathers the facts other packages
+// need; then the schema. The first failure decides.
+//
+// # Cost
+//
+// Without a schema: O(n), one pass, a handful of allocations. With a schema: the body is decoded once more into a tree
+// for the engine, several times the memory of the body, and every value costs microseconds, which [Limits] Nodes
+// bounds; see the benchmarks. The checked bytes are shared and never copied.
+//
+// # Specifications
+//
+// JSON Schema draft 2020-12 (default) and draft 7, with format as an assertion; RFC 9110 sections 8.3, 8.4, 10.1.1
+// (Expect) and 15.5 (status codes); RFC 6901 JSON Pointer.
+package validate

@@ -1,0 +1,59 @@
+package validate
+
+import (
+	"encoding/json"
+	"reflect"
+)
+
+// What tests of the package from outside need of its inside.
+var (
+	FoldName      = foldName
+	IsPattern     = isPattern
+	IsPublicHTTPS = isPublicHTTPS
+)
+
+// EngineRefuses reports whether the engine, with its cover but without the scan in front, refuses a number.
+func EngineRefuses(schema []byte, number string) (refused bool, private error) {
+	c, _, err := compile(schema)
+	if err != nil {
+		panic(err)
+	}
+	if v := c.check(json.Number(number)); v != nil {
+		return true, v.cause
+	}
+	return false, nil
+}
+
+// Whole returns the engine with the schema in one piece.
+func Whole(schema []byte) func(doc any) bool {
+	c, err := compilerV5(schema)
+	if err != nil {
+		panic(err)
+	}
+	s := c.MustCompile(schemaURL)
+	return func(doc any) bool { return s.Validate(doc) == nil }
+}
+
+// Lists returns the top-level lists that are checked element by element.
+func Lists(schema []byte) []string {
+	c, _, err := compile(schema)
+	if err != nil {
+		panic(err)
+	}
+	var names []string
+	for _, l := range c.(*engineV5).lists {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// Sentences are the keywords that have a sentence.
+func Sentences() map[string]string { return sentences }
+
+// Unmarshal is Body without the request.
+func Unmarshal(data []byte, into any) error {
+	if e := unmarshal(data, into, reflect.TypeOf(into)); e != nil {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package validate
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/dialect"
+	"github.com/mantlet-go/mantlet/internal/exchange"
+)
+
+// Handler returns a handler that runs next only for requests whose body was accepted. next reads the same bytes from
+// r.Body, decoded through [Body], or unparsed through [Raw].
+func (v *Validator) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		if v == nil || !v.configured {
+			x.Refuse(w, r, refuse(deny.InternalError).denial())
+			return
+		}
+		if e := v.admit(x, w, r); e != nil {
+			v.report(x, e)
+			if !v.shadow {
+				// net/http drains a short unread body before it lets the connection go. Bound that too: otherwise a
+				// refused body that never comes holds the connection for as long as the client likes.
+				v.bound(x, w, r)
+				x.RefuseWith(w, r, e.denial(), v.deny)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Refuse answers a request that a handler turns down because of err, in the same form as the refusals of a [Validator].
+// It is for the errors of [Body]; any error that is not an *Error becomes a 500 without its text. The handler returns
+// afterwards.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	x, w, r := exchange.Enter(w, r)
+	defer x.Leave()
+	var e *Error
+	if !errors.As(err, &e) {
+		e = refuse(deny.InternalError)
+		e.cause = err
+	}
+	x.Refuse(w, r, e.denial())
+}
+
+// admit runs the checks in order; the first refusal decides.
+func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) *Error {
+	if len(v.methods) > 0 && !slices.Contains(v.methods, r.Method) {
+		e := refuse(deny.MethodNotAllowed)
+		e.header = http.Header{"Allow": {strings.Join(v.methods, ", ")}}
+		return e
+	}
+	// A length of -1 (chunked, HTTP/2) counts as a body: it may turn out to be one.
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		if !v.require && bodyless(r.Method) {
+			return nil
+		}
+		return v.scan(nil, nil) // the refusal of an empty body
+	}
+	if e := v.mediaType(r.Header); e != nil {
+		return e
+	}
+	if r.ContentLength > v.maxBytes {
+		// Before the first read: net/http answers "Expect: 100-continue" when the body is first read, so the client is
+		// never told to go on.
+		return refuse(deny.BodyTooLarge)
+	}
+	var data []byte
+	var e *Error
+	if v.shadow {
+		data, e = v.peek(x, w, r)
+	} else {
+		data, e = v.read(x, w, r)
+	}
+	if e != nil {
+		return e
+	}
+	if len(data) == 0 && !v.require && bodyless(r.Method) {
+		return nil
+	}
+	x.Put(receivedKey{}, true)
+
+	// One pass: grammar and limits here, the facts of the request for the rooms behind.
+	facts := new(dialect.Request)
+	facts.Reset(x.Dialect())
+	if e := v.scan(data, facts); e != nil {
+		return e
+	}
+	facts.Finish(data)
+	x.SetRequest(facts)
+	if facts.Model != "" {
+		x.SetModel(facts.Model)
+	}
+	return v.conform(data)
+}
+
+// bodyless reports whether RFC 9110 section 9.3 gives content in such a request no meaning. CONNECT is not among them:
+// a tunnel has no place behind a validator.
+func bodyless(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// read takes the whole body, bounded in bytes and time, and leaves it for everybody behind.
+func (v *Validator) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
+	bounded := v.bound(x, w, r)
+	data, err := x.ReadBody(w, r, v.maxBytes)
+	if err != nil {
+		return nil, unread(err) // the deadline stays: what is left of the body must not be waited for
+	}
+	if bounded {
+		// Now it must go: net/http watches for a vanished client by reading on, and a deadline there would cancel a
+		// long answer.
+		http.NewResponseController(w).SetReadDeadline(time.Time{})
+	}
+	return data, nil
+}
+
+// bound sets the deadline by which the body must be there, unless it is already. It reports whether it did: a writer
+// without deadlines has only the server's own timeouts.
+func (v *Validator) bound(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) bool {
+	if _, ok := x.ReadBytes(); ok {
+		return false
+	}
+	limit := v.timeout
+	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
+		limit = min(limit, s.ReadTimeout)
+	}
+	return http.NewResponseController(w).SetReadDeadline(x.Start().Add(limit)) == nil
+}
+
+// unread turns an error of the connection into a refusal.
+func unread(err error) *Error {
+	var tooLong *http.MaxBytesError
+	var e *Error
+	switch {
+	case errors.As(err, &tooLong):
+		e = refuse(deny.BodyTooLarge)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e = refuse(deny.RequestTimeout)
+		e.header = http.Header{"Connection": {"close"}} // RFC 9110 section 15.5.9
+	default:
+		e = refuse(deny.InvalidJSON) // cut off, or bad chunks: whatever the client meant, it is not a whole body
+		e.Message = "The request body could not be read."
+	}
+	e.cause = err
+	return e
+}
+
+// peek is read for shadow mode: whatever happens, the handler finds the body as the client sends it, errors included.
+// There is no read deadline, since one that fires would take the body away from the handler.
+func (v *Validator) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
+	if _, ok := x.ReadBytes(); !ok {
+		rest := r.Body
+		data, err := io.ReadAll(io.LimitReader(rest, v.maxBytes+1))
+		if err != nil || int64(len(data)) > v.maxBytes {
+			tail := io.Reader(rest)
+			if err != nil {
+				tail = failing{err}
+			}
+			r.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(bytes.NewReader(data), tail), rest}
+			if err != nil {
+				return nil, unread(err)
+			}
+			return nil, refuse(deny.BodyTooLarge)
+		}
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{bytes.NewReader(data), rest}
+	}
+	data, err := x.ReadBody(w, r, v.maxBytes)
+	if err != nil {
+		return nil, unread(err)
+	}
+	return data, nil
+}
+
+// failing is a reader that repeats an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// report leaves a refusal, real or not, where operators look.
+func (v *Validator) report(x *exchange.Exchange, e *Error) {
+	action := "refuse"
+	if v.shadow {
+		action = "shadow"
+		x.AddFinding(exchange.Finding{Kind: "validate", Rule: e.Code, Action: action, Direction: "request"})
+	}
+	if v.log == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.String("request_id", x.ID()), slog.String("action", action), slog.Int("status", e.Status),
+		slog.String("code", e.Code), slog.String("pointer", e.Pointer), slog.String("keyword", e.Keyword)}
+	if e.cause != nil {
+		// Causes are errors of the connection and of the scanner, which hold no value of the body.
+		attrs = append(attrs, slog.String("cause", e.cause.Error()))
+	}
+	v.log.LogAttrs(x, slog.LevelInfo, "validate: request body refused", attrs...)
+}

@@ -1,0 +1,52 @@
+package validate
+
+import (
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mantlet-go/mantlet/internal/deny"
+)
+
+// mediaType checks that the headers describe a body this Validator can read: one accepted media type, in UTF-8, not
+// coded. Nothing is guessed: a missing type is refused like a wrong one, because what is guessed here may be guessed
+// differently behind.
+func (v *Validator) mediaType(h http.Header) *Error {
+	if !v.accepts(h["Content-Type"]) {
+		e := refuse(deny.UnsupportedMediaType)
+		e.header = http.Header{"Accept": {v.accept}} // RFC 9110 section 15.5.16
+		return e
+	}
+	for _, line := range h["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if c := strings.TrimSpace(coding); c != "" && !strings.EqualFold(c, "identity") {
+				e := refuse(deny.UnsupportedMediaType)
+				e.Message = "A request body with a content coding is not supported."
+				e.header = http.Header{"Accept": {v.accept}, "Accept-Encoding": {"identity"}}
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+func (v *Validator) accepts(lines []string) bool {
+	if len(lines) != 1 { // two Content-Type lines: every reader may pick another one
+		return false
+	}
+	if slices.Contains(v.types, lines[0]) { // nearly always, and without an allocation
+		return true
+	}
+	// ParseMediaType refuses a parameter that is given twice with different values, and a list of types.
+	t, params, err := mime.ParseMediaType(lines[0])
+	if err != nil || !slices.Contains(v.types, t) {
+		return false
+	}
+	if strings.Count(strings.ToLower(lines[0]), "charset") > 1 { // given twice with one value, or as charset and charset*
+		return false
+	}
+	// RFC 8259 section 8.1: JSON between systems is UTF-8. Other parameters mean nothing for JSON.
+	charset, ok := params["charset"]
+	return !ok || strings.EqualFold(charset, "utf-8")
+}
