@@ -183,7 +183,7 @@ func (s *Stream) cloneUnknown(dst []byte, f sse.Format, like []byte, r *Response
 		switch {
 		case i == target:
 			b = jsonscan.AppendQuoted(b, text, false)
-		case o.label:
+		case o.Label:
 			b = append(b, like[o.Start:o.End]...)
 		}
 		from = o.End

@@ -165,9 +165,9 @@ type Text struct {
 	Whole bool
 	// Channel tells the streams of text in a reply apart; 0 in requests. Whole texts have the channel of their pieces.
 	Channel uint32
-
-	// label says that in an unknown reply the member's name is that of an identifier or discriminator.
-	label bool
+	// Label says that in an unknown reply the member's name is that of an identifier or discriminator (type, id, model, ...).
+	// Its text is looked at like any other; it is only not taken for a piece of streamed text.
+	Label bool
 }
 
 // Span is a range of the scanned bytes.

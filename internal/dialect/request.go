@@ -104,8 +104,9 @@ func (q *Request) Scan(body []byte) error {
 	return nil
 }
 
-// Finish completes q after a successful scan of body.
-func (q *Request) Finish(body []byte) {
+// Finish completes q after a successful scan. It takes the scanned body, which it does not need today: roles and types are
+// resolved while the scan passes.
+func (q *Request) Finish(_ []byte) {
 	if q.Messages == 0 {
 		q.LastMessage, q.LastEnd = 0, len(q.Texts)
 	}

@@ -73,10 +73,11 @@ type envelope struct {
 }
 
 // replyLimits bound replies. Upstreams mean well but are not small: embeddings and log probabilities are numbers by the
-// thousand. Duplicate and case-variant names pass, each occurrence being reported as a text.
+// thousand. Duplicate and case-variant names pass, each occurrence being reported as a text, and so does text that was cut
+// between the halves of a character: an event that cannot be scanned would leave unseen.
 var replyLimits = jsonscan.Limits{
 	Bytes: 64 << 20, Depth: 128, Keys: -1, TotalKeys: -1, KeyLen: 64 << 10, ArrayLen: -1, StringLen: -1, Nodes: 32 << 20,
-	NumberLen: 1024, Exponent: 100_000, AllowDuplicateKeys: true, AllowFoldCollisions: true,
+	NumberLen: 1024, Exponent: 100_000, AllowDuplicateKeys: true, AllowFoldCollisions: true, AllowInvalidText: true,
 }
 
 // Reset empties p for data of dialect d and keeps its memory.
@@ -109,6 +110,38 @@ func (p *Response) Scan(data []byte) error {
 	}
 	p.finish()
 	return nil
+}
+
+// Ends reports whether this event of a stream says that nothing more will come on the given channel (Text.Channel): its choice
+// has a finish reason, its block or item is done, or the whole reply is. Ollama and unknown streams say it only at their end.
+func (p *Response) Ends(ch uint32) bool {
+	if p.Terminal {
+		return true
+	}
+	index, block := ch>>20, ch>>8&0xfff
+	switch p.Dialect {
+	case OpenAIChat, OpenAICompletions:
+		for _, c := range p.choices {
+			if c.finished && c.index == index {
+				return true
+			}
+		}
+	case Anthropic:
+		return p.Finish != nil || p.env.index == block && string(p.env.typ) == "content_block_stop"
+	case OpenAIResponses:
+		if p.env.index != index || !bytes.HasSuffix(p.env.typ, []byte(".done")) {
+			return false
+		}
+		if string(p.env.typ) == "response.output_item.done" {
+			return true
+		}
+		for i := range p.Texts {
+			if p.Texts[i].Channel == ch && p.Texts[i].Whole {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // absurd is the token count from which on a figure is taken for garbage.
@@ -167,7 +200,7 @@ const (
 	fieldCode
 )
 
-// Visit implements jsonscan.Visitor. It never returns an error.
+// Visit implements jsonscan.Visitor for Scan, which also resets p before and sums up after. It never returns an error.
 func (p *Response) Visit(at *jsonscan.Path, k jsonscan.Kind, start, end int) error {
 	switch k {
 	case jsonscan.ObjectEnd, jsonscan.ArrayEnd:
@@ -212,10 +245,12 @@ func (p *Response) Visit(at *jsonscan.Path, k jsonscan.Kind, start, end int) err
 		}
 	case jsonscan.String:
 		if slot > ignored {
-			p.str(slot, at.Data()[start+1:end-1], start+1, hash)
+			raw := at.Data()[start+1 : end-1]
 			if p.Dialect == Unknown {
-				raw, _ := at.Key(depth - 1)
-				p.Texts[len(p.Texts)-1].label = isLabel(raw)
+				name, _ := at.Key(depth - 1)
+				p.unknown(slot, raw, start+1, hash, isLabel(name))
+			} else {
+				p.str(slot, raw, start+1)
 			}
 		}
 	default:
@@ -440,26 +475,27 @@ func (p *Response) add(f field, kind Kind, raw []byte, start int) {
 	p.Texts = append(p.Texts, t)
 }
 
-// str takes a string; raw is its content, which begins at start.
-func (p *Response) str(slot node, raw []byte, start int, hash uint32) {
-	if p.Dialect == Unknown {
-		switch slot {
-		case rModel:
-			p.Model = raw
-		case rID:
-			p.ID = raw
-		case rError:
-			p.Error = true
-		}
-		t := Text{Start: start, End: start + len(raw), Channel: hash}
-		if isDataURL(raw) {
-			t.Kind = Opaque
-		} else if len(raw) > 0 {
-			p.HasContent = true
-		}
-		p.Texts = append(p.Texts, t)
-		return
+// unknown takes a string of an unknown reply; raw is its content, which begins at start.
+func (p *Response) unknown(slot node, raw []byte, start int, hash uint32, label bool) {
+	switch slot {
+	case rModel:
+		p.Model = raw
+	case rID:
+		p.ID = raw
+	case rError:
+		p.Error = true
 	}
+	t := Text{Start: start, End: start + len(raw), Channel: hash, Label: label}
+	if isDataURL(raw) {
+		t.Kind = Opaque
+	} else if len(raw) > 0 && !label {
+		p.HasContent = true
+	}
+	p.Texts = append(p.Texts, t)
+}
+
+// str takes a string of a known dialect; raw is its content, which begins at start.
+func (p *Response) str(slot node, raw []byte, start int) {
 	switch slot {
 	case rModel:
 		p.Model = raw

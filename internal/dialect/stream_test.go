@@ -482,6 +482,25 @@ func TestTheUsageOfACutStreamIsReported(t *testing.T) {
 	}
 }
 
+func TestUsageIsAddedWhereTheClientAskedForIt(t *testing.T) {
+	frames := []event{{"", chunkHead + `{"index":0,"delta":{"content":"a"}}]}`}}
+	usage := dialect.Usage{Input: 11, CachedInput: 2, Output: 7, Known: true}
+	for _, want := range []bool{false, true} {
+		s := follow(t, dialect.OpenAIChat, frames)
+		if want {
+			s.WantUsage()
+		}
+		got, err := read(dialect.OpenAIChat, append(frames[:1:1], events(t, sse.EventStream, s.AppendFinish(nil, sse.EventStream, usage))...))
+		if err != nil || (got.usage == [2]int64{11, 7}) != want {
+			t.Errorf("asked %v: %v, %v", want, got.usage, err)
+		}
+		// Nothing is made up.
+		if end := s.AppendFinish(nil, sse.EventStream, dialect.Usage{}); strings.Contains(string(end), "usage") {
+			t.Errorf("an unknown usage is written: %s", end)
+		}
+	}
+}
+
 func TestUnknownStreamsAreNotEnded(t *testing.T) {
 	for _, d := range []dialect.Dialect{dialect.Unknown, dialect.OpenAIEmbeddings} {
 		s := follow(t, d, []event{{"", `{"text":"a"}`}})

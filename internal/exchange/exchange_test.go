@@ -394,3 +394,15 @@ func TestPrivateFactsAreKeptByKey(t *testing.T) {
 		}
 	})
 }
+
+func TestARecorderStillSniffsTheContentType(t *testing.T) {
+	for _, mode := range []exchange.Mode{exchange.Pass, exchange.Frames, exchange.Collect} {
+		rec := httptest.NewRecorder()
+		room(newRecorder(mode), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "<html><body>hi")
+		})).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+		if got := rec.Result().Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+			t.Errorf("mode %d: %q", mode, got)
+		}
+	}
+}

@@ -29,10 +29,11 @@ type level struct {
 	tap   Tap    // nil for a base
 
 	// base only
-	w      http.ResponseWriter
-	r      *http.Request
-	first  bool // the exchange's own base: response facts are taken here
-	hijack bool
+	w        http.ResponseWriter
+	r        *http.Request
+	first    bool // the exchange's own base: response facts are taken here
+	hijack   bool
+	implicit bool // the header going out now is that of a Write without a WriteHeader
 
 	wrote     bool // a final header has arrived here
 	sent      bool // and has gone outward
@@ -141,7 +142,11 @@ func (l *level) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if !l.wrote {
+		// Said to the writer below by the write that follows, as without us: it may look at the bytes first, to tell their type.
+		base := l.root()
+		base.implicit = true
 		l.header(http.StatusOK)
+		base.implicit = false
 	}
 	if l.passes() {
 		return l.root().direct(p)
@@ -271,7 +276,9 @@ func (l *level) header(status int) {
 			l.x.response.Status, l.x.response.Streamed = status, streamed
 			l.x.mu.Unlock()
 		}
-		l.w.WriteHeader(status)
+		if !l.implicit || status != http.StatusOK {
+			l.w.WriteHeader(status)
+		}
 		return
 	}
 	o := Out{l}

@@ -93,7 +93,7 @@ func Scan(data []byte, lim *Limits, v Visitor) error {
 	s := pool.Get().(*Scanner)
 	err := s.Scan(data, lim, v)
 	// A Scanner that met a giant (or whose visitor panicked, which skips this) is left to the collector.
-	if cap(s.names.list) <= 1<<14 && cap(s.path.frames) <= 1<<10 {
+	if cap(s.names.list) <= 1<<14 && cap(s.path.frames) <= 1<<10 && cap(s.names.a)+cap(s.names.b) <= 1<<16 {
 		pool.Put(s)
 	}
 	return err
@@ -146,7 +146,7 @@ value:
 			end += 8
 		}
 		if end >= len(data) || data[end] != '"' {
-			end, _, reason = scanString(data, end)
+			end, _, reason = scanString(data, end, l.AllowInvalidText)
 			if reason != "" {
 				return s.invalid(reason, end)
 			}
@@ -281,7 +281,7 @@ member:
 		end += 8
 	}
 	if end >= len(data) || data[end] != '"' {
-		end, flags, reason = scanString(data, end)
+		end, flags, reason = scanString(data, end, l.AllowInvalidText)
 		if reason != "" {
 			return s.invalid(reason, end)
 		}

@@ -5,11 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 
+	"github.com/mantlet-go/mantlet/internal/corpus"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
@@ -334,6 +339,67 @@ func TestDuplicatesAndCaseVariantsCanBeAllowedApart(t *testing.T) {
 	}
 }
 
+func TestInvalidTextPassesOnlyWhereAllowed(t *testing.T) {
+	lenient := &jsonscan.Limits{AllowInvalidText: true}
+	for _, c := range refused {
+		invalid := json.Valid([]byte(c.text)) && c.code == "invalid_json" // which is only text: encoding/json is lenient there
+		if err := jsonscan.Scan([]byte(c.text), lenient, nil); (err == nil) != invalid {
+			t.Errorf("%s: %v", c.why, err)
+		}
+	}
+	// Bad bytes do not hide the end of the string, nor make two names one.
+	for text, ok := range map[string]bool{
+		"{\"a\xff\":1,\"a\xfe\":2}": true, "{\"a\xff\":1,\"a\xff\":2}": false, "[\"\xe2\"]": true, "[\"\xf0\x9f\",1]": true,
+		`["\ud800"]`: true, `["\ud800"`: false, `["\ud80"]`: false, `{"\ud800":1,"\ud800":2}`: false,
+	} {
+		if err := jsonscan.Scan([]byte(text), lenient, nil); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestScanIsSafeForConcurrentUse(t *testing.T) {
+	texts := []string{chat(500), object(200), object(100)[:500], strings.Repeat("[", 70)}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				text := texts[(i+n)%len(texts)]
+				if err := jsonscan.Scan([]byte(text), nil, nil); (err == nil) != json.Valid([]byte(text)) {
+					t.Errorf("%.20q: %v", text, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestRealFilesAreJudgedAsByEncodingJSON(t *testing.T) {
+	lim := &jsonscan.Limits{Bytes: -1, TotalKeys: -1, Nodes: -1, AllowDuplicateKeys: true, AllowFoldCollisions: true}
+	n := 0
+	err := filepath.WalkDir(corpus.Path(t, "conformance"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".json") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		n++
+		var e *jsonscan.Error
+		if err := jsonscan.Scan(data, lim, nil); (err == nil) != json.Valid(data) {
+			if !errors.As(err, &e) || e.Reason != "invalid UTF-8" && e.Reason != "lone surrogate" && e.Code != jsonscan.LimitExceeded {
+				t.Errorf("%s: %v", d.Name(), err)
+			}
+			t.Logf("%s: %v", d.Name(), err)
+		}
+		return nil
+	})
+	if err != nil || n < 100 {
+		t.Fatalf("%d files, %v", n, err)
+	}
+}
+
 func TestHostileNamesCannotMakeTheScanQuadratic(t *testing.T) {
 	lim := &jsonscan.Limits{Bytes: -1, Keys: -1, TotalKeys: -1, Nodes: -1, KeyLen: -1, ArrayLen: -1, Depth: -1}
 	const n = 100_000
@@ -565,7 +631,6 @@ func TestAScanAllocatesNothing(t *testing.T) {
 		"chat":    func() error { return s.Scan(body, nil, nil) },
 		"visited": func() error { return s.Scan(body, nil, v) },
 		"large":   func() error { return s.Scan(big, nil, nil) },
-		"pooled":  func() error { return jsonscan.Scan(body, nil, v) },
 	} {
 		if n := testing.AllocsPerRun(200, func() {
 			if err := f(); err != nil {

@@ -30,6 +30,10 @@ type Limits struct {
 	AllowDuplicateKeys bool
 	// AllowFoldCollisions accepts sibling names that differ only by case. encoding/json takes either for the same field.
 	AllowFoldCollisions bool
+	// AllowInvalidText accepts lone surrogates and bytes that are not UTF-8 inside strings, which readers replace by U+FFFD
+	// or refuse as they like. Meant for upstream replies: some servers cut text between the halves of a character, and an
+	// event that is not scanned at all would be the greater harm.
+	AllowInvalidText bool
 }
 
 // off stands for a limit that is switched off.

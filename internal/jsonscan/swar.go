@@ -51,8 +51,8 @@ const (
 )
 
 // scanString reads the string whose first byte after the opening quote is at i. It returns the index of the closing quote,
-// or the place of the fault and a reason.
-func scanString(data []byte, i int) (end int, flags uint8, reason string) {
+// or the place of the fault and a reason. lenient lets lone surrogates and bytes that are not UTF-8 pass.
+func scanString(data []byte, i int, lenient bool) (end int, flags uint8, reason string) {
 	for {
 		i = plain(data, i)
 		if i >= len(data) {
@@ -66,22 +66,23 @@ func scanString(data []byte, i int) (end int, flags uint8, reason string) {
 			flags |= hasEscape
 			n, reason := escapeLen(data[i:])
 			if reason != "" {
-				return i, flags, reason
+				if n == 0 || !lenient {
+					return i, flags, reason
+				}
 			}
 			i += n
 		case c < 0x20:
 			return i, flags, "control character in string"
 		default:
 			flags |= hasUnicode
-			n := runeLen(data[i:])
-			if n == 0 {
-				return i, flags, "invalid UTF-8"
-			}
-			i += n
 			// Text that is not ASCII seldom comes alone: stay here instead of loading words that stop at once.
 			for i < len(data) && data[i] >= 0x80 {
-				if n = runeLen(data[i:]); n == 0 {
-					return i, flags, "invalid UTF-8"
+				n := runeLen(data[i:])
+				if n == 0 {
+					if !lenient {
+						return i, flags, "invalid UTF-8"
+					}
+					n = 1
 				}
 				i += n
 			}
@@ -89,7 +90,8 @@ func scanString(data []byte, i int) (end int, flags uint8, reason string) {
 	}
 }
 
-// escapeLen returns the length of the escape at the start of b. A surrogate pair is one escape of twelve bytes.
+// escapeLen returns the length of the escape at the start of b. A surrogate pair is one escape of twelve bytes; a lone
+// surrogate has a length and a reason.
 func escapeLen(b []byte) (int, string) {
 	if len(b) < 2 {
 		return 0, "unterminated string"
@@ -110,10 +112,10 @@ func escapeLen(b []byte) (int, string) {
 	}
 	// RFC 8259 §8.2 leaves lone surrogates open, RFC 7493 §2.1 forbids them: decoders disagree, so they are refused.
 	if r >= 0xDC00 || len(b) < 12 || b[6] != '\\' || b[7] != 'u' {
-		return 0, "lone surrogate"
+		return 6, "lone surrogate"
 	}
 	if low, ok := hex4(b[8:]); !ok || low < 0xDC00 || low > 0xDFFF {
-		return 0, "lone surrogate"
+		return 6, "lone surrogate"
 	}
 	return 12, ""
 }
