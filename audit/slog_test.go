@@ -1,0 +1,163 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/lmittmann/tint"
+	"github.com/mantlet-go/mantlet/audit"
+	"github.com/mantlet-go/mantlet/audit/sinktest"
+)
+
+func TestTheSlogSinkKeepsTheRules(t *testing.T) {
+	var buf *bytes.Buffer
+	sinktest.Run(t, sinktest.Harness{
+		New: func(t *testing.T) audit.Sink {
+			buf = new(bytes.Buffer)
+			return audit.NewSlogSink(slog.NewJSONHandler(buf, nil))
+		},
+		Stored: func(t *testing.T) []string {
+			if buf.Len() == 0 {
+				return nil
+			}
+			return strings.Split(strings.TrimSuffix(buf.String(), "\n"), "\n")
+		},
+		RequestID: func(stored string) string {
+			var m map[string]any
+			json.Unmarshal([]byte(stored), &m)
+			s, _ := m["request.id"].(string)
+			return s
+		},
+	})
+}
+
+func TestTheTerminalSinkKeepsTheRules(t *testing.T) {
+	for _, color := range []bool{false, true} {
+		var buf *bytes.Buffer
+		sinktest.Run(t, sinktest.Harness{
+			New: func(t *testing.T) audit.Sink {
+				buf = new(bytes.Buffer)
+				return audit.NewTerminalSink(audit.TerminalConfig{Writer: buf, Color: color})
+			},
+			Stored: func(t *testing.T) []string {
+				if buf.Len() == 0 {
+					return nil
+				}
+				return strings.Split(strings.TrimSuffix(buf.String(), "\n"), "\n")
+			},
+			RequestID: func(stored string) string {
+				_, after, _ := strings.Cut(stored, "sinktest-")
+				return "sinktest-" + after[:min(6, len(after))]
+			},
+		})
+	}
+}
+
+type text string
+
+func (s text) String() string { return string(s) }
+
+type valuer struct{ v slog.Value }
+
+func (v valuer) LogValue() slog.Value { return v.v }
+
+type wild struct{ Field string }
+
+// The two facts of tint that the test below would prove nothing without.
+func TestTintWritesControlCharactersByItself(t *testing.T) {
+	var buf bytes.Buffer
+	slog.New(tint.NewTextHandler(&buf, nil)).Info("one\ntwo\x1b[2J")
+	var quoted bytes.Buffer
+	slog.New(tint.NewTextHandler(&quoted, nil)).Info("m", "key", `printable \x1b[2J text`)
+	if !strings.Contains(buf.String(), "one\ntwo\x1b[2J") || !strings.Contains(quoted.String(), "\x1b[2J") {
+		t.Skip("this version of tint cleans messages; SafeHandler is a second line of defence now")
+	}
+}
+
+func TestNothingThatReachesATerminalActsOnIt(t *testing.T) {
+	for _, text_ := range hostileTexts {
+		if len(text_) > 1<<12 || text_ == "" {
+			continue
+		}
+		for _, color := range []bool{false, true} {
+			var buf bytes.Buffer
+			h := audit.SafeHandler(tint.NewTextHandler(&buf, &tint.Options{NoColor: !color, AddSource: true}))
+			logger := slog.New(h)
+			err := fmt.Errorf("wrapped: %w", errors.New(text_))
+			logger.With(text_, text_, slog.Group(text_, slog.String(text_, text_)), "e", err).WithGroup(text_).With("v", valuer{slog.StringValue(text_)}).
+				Info(text_, text_, text_, "err", err, tint.Err(err), "stringer", text(text_), "struct", wild{text_}, "bytes", []byte(text_),
+					"map", map[string]string{text_: text_}, "slice", []string{text_}, "any", any(text_), "joined", errors.Join(err, err),
+					slog.Group("g", slog.Any("deep", err), slog.Group(text_, "x", text_)),
+					"valuer", valuer{slog.GroupValue(slog.String(text_, text_), slog.Any("e", err))}, "nested", valuer{slog.AnyValue(valuer{slog.StringValue(text_)})})
+			out := buf.String()
+			if strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, "\n") {
+				t.Fatalf("%d lines for %q:\n%q", strings.Count(out, "\n"), text_, out)
+			}
+			if color { // what tint itself writes
+				for _, own := range []string{"0", "1", "2", "22", "2;91", "91", "92", "93", "94", "95", "96", "22;91", "39", "1;91"} {
+					out = strings.ReplaceAll(out, "\x1b["+own+"m", "")
+				}
+			}
+			for _, r := range strings.TrimSuffix(out, "\n") {
+				if audit.Hidden(r) {
+					t.Fatalf("color %v: %U reaches the terminal for %q:\n%q", color, r, text_, out)
+				}
+			}
+		}
+	}
+}
+
+func TestACleanRecordPassesUnchanged(t *testing.T) {
+	var with, without bytes.Buffer
+	drop := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	for _, h := range []slog.Handler{audit.SafeHandler(slog.NewJSONHandler(&with, drop)), slog.NewJSONHandler(&without, drop)} {
+		slog.New(h).With("a", 1).WithGroup("g").Warn("hällo 世界", "b", 2.5, "c", "text", slog.Group("d", "e", true))
+	}
+	if with.String() != without.String() {
+		t.Errorf("%s%s", with.String(), without.String())
+	}
+	h := audit.SafeHandler(slog.DiscardHandler)
+	r := slog.Record{Message: "clean"}
+	r.AddAttrs(slog.String("a", "b"), slog.Int("c", 1))
+	if n := testing.AllocsPerRun(100, func() { h.Handle(context.Background(), r) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTheLevelOfARecordTellsHowItWent(t *testing.T) {
+	for level, ev := range map[string]audit.Event{
+		"INFO":  {Name: "x", HTTP: audit.HTTP{Method: "GET", Status: 200}},
+		"WARN":  {Name: "x", HTTP: audit.HTTP{Method: "GET", Status: 401}, Error: "invalid_api_key"},
+		"ERROR": {Name: "x", HTTP: audit.HTTP{Method: "GET", Status: 502}, Error: "upstream_error"},
+	} {
+		var buf bytes.Buffer
+		s := audit.NewSlogSink(slog.NewJSONHandler(&buf, nil))
+		if err := s.Write(context.Background(), audit.Batch{Lines: audit.EncodeEvent(ev), Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(buf.String(), `"level":"`+level+`","msg":"x"`) {
+			t.Errorf("%s: %s", level, buf.String())
+		}
+	}
+}
+
+func TestWhatIsNoLineIsRejectedNotRetried(t *testing.T) {
+	s := audit.NewSlogSink(slog.NewJSONHandler(os.Stderr, nil))
+	for _, bad := range []string{"", "[]", "{", `{"a"`, "x"} {
+		if err := s.Write(context.Background(), audit.Batch{Lines: []byte(bad + "\n"), Count: 1}); !errors.Is(err, audit.ErrRejected) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
