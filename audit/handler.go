@@ -16,6 +16,9 @@ import (
 	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
+// eventRequest is the event.name of the line the middleware writes.
+const eventRequest = "http.request"
+
 // Handler returns a handler that runs next and records one line per request, whatever becomes of it: it returned, was
 // refused by a room inside, panicked, ended its goroutine, lost its client or took the connection over. Put it outermost.
 //
@@ -160,7 +163,7 @@ func (rec *record) facts(x *exchange.Exchange, e *encoder, route, model string) 
 		resp = x.Response()
 		d    = x.Denial()
 	)
-	ev.Time, ev.Name, ev.Stage = rec.started, "http.request", StageCompleted
+	ev.Time, ev.Name, ev.Stage = rec.started, eventRequest, StageCompleted
 	if !rec.done {
 		ev.Stage = StagePanic
 	}

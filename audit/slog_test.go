@@ -161,3 +161,20 @@ func TestWhatIsNoLineIsRejectedNotRetried(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTerminalShowsARequestInShort(t *testing.T) {
+	var out bytes.Buffer
+	sink := audit.NewTerminalSink(audit.TerminalConfig{Writer: &out, TimeFormat: "15:04"})
+	line := `{"schema":1,"time":"2026-01-02T03:04:05Z","event.name":"http.request","stage":"completed","request.id":"r1",` +
+		`"client.net":"192.0.2.0/24","http.request.method":"POST","http.route":"POST /v1/chat/completions","http.response.status_code":422,` +
+		`"auth.subject":"s","auth.client_id":"team-a","sanitize.findings":[{"kind":"secret","rule":"openai","action":"redact","direction":"response","count":1}],` +
+		`"gen_ai.request.model":"demo","gen_ai.response.finish_reasons":["stop"],"gen_ai.usage.input_tokens":3,"x.duration_ms":1.5,` +
+		`"error.type":"schema_violation","x.error.cause":"why","x.body.sealed":"gAAAA"}` + "\n"
+	if err := sink.Write(t.Context(), audit.Batch{Lines: []byte(line), Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	want := `03:04 WRN 422 POST /v1/chat/completions id=r1 from=192.0.2.0/24 client=team-a found=secret/redact model=demo finish=stop in=3 ms=1.5 error=schema_violation cause=why` + "\n"
+	if out.String() != want {
+		t.Errorf("got  %swant %s", out.String(), want)
+	}
+}

@@ -20,6 +20,7 @@ import (
 type SlogSink struct {
 	handler slog.Handler
 	best    bool
+	brief   bool
 	name    string
 
 	mu     sync.Mutex
@@ -49,6 +50,9 @@ type TerminalConfig struct {
 	Level slog.Leveler
 	// TimeFormat is a layout of package time; empty means time.StampMilli.
 	TimeFormat string
+	// Verbose shows every member of the line under its own name. Zero shows a request as its status and route with what
+	// people look for (who, which model, tokens, time, findings, refusal and its cause), under short names.
+	Verbose bool
 }
 
 // NewTerminalSink returns a sink for people's eyes: tint behind a SafeHandler. It is best effort by nature (see BestEffort):
@@ -59,7 +63,7 @@ func NewTerminalSink(cfg TerminalConfig) *SlogSink {
 		w = os.Stderr
 	}
 	h := tint.NewTextHandler(w, &tint.Options{Level: cfg.Level, TimeFormat: cfg.TimeFormat, NoColor: !cfg.Color})
-	return &SlogSink{handler: SafeHandler(h), name: "terminal", best: true}
+	return &SlogSink{handler: SafeHandler(h), name: "terminal", best: true, brief: !cfg.Verbose}
 }
 
 // Name gives "slog" or "terminal".
@@ -155,9 +159,77 @@ func (s *SlogSink) line(ctx context.Context, line []byte) error {
 	if !s.handler.Enabled(ctx, level) {
 		return nil
 	}
+	if s.brief && message == eventRequest {
+		message, attrs = brief(attrs)
+	}
 	r := slog.NewRecord(when, level, message, 0)
 	r.AddAttrs(attrs...)
 	return s.handler.Handle(ctx, r)
+}
+
+// briefNames are the members of a request's line that a terminal shows, in the order of the line.
+var briefNames = map[string]string{
+	"stage": "stage", "request.id": "id", "client.net": "from", "client.address": "from", "http.client_aborted": "client_left",
+	"auth.client_id": "client", "auth.subject": "subject", "sanitize.findings": "found", "gen_ai.request.model": "model",
+	"gen_ai.response.finish_reasons": "finish", "gen_ai.usage.input_tokens": "in", "gen_ai.usage.output_tokens": "out",
+	"x.tokens_per_second": "tokens/s", "x.duration_ms": "ms", "error.type": "error", "x.error.cause": "cause",
+}
+
+// brief makes the short form of a request: its status and route as the message, the members of briefNames as attributes.
+func brief(attrs []slog.Attr) (message string, short []slog.Attr) {
+	var method, route, status string
+	client := false
+	short = attrs[:0]
+	for _, a := range attrs {
+		switch a.Key {
+		case "http.request.method":
+			method = a.Value.String()
+		case "http.route":
+			route = a.Value.String()
+		case "http.response.status_code":
+			status = a.Value.String()
+		}
+		name, shown := briefNames[a.Key]
+		switch {
+		case !shown, a.Key == "stage" && a.Value.String() == string(StageCompleted), a.Key == "auth.subject" && client:
+			continue
+		case a.Key == "auth.client_id":
+			client = true
+			for i := range short {
+				if short[i].Key == "subject" {
+					short = append(short[:i], short[i+1:]...)
+					break
+				}
+			}
+		case a.Key == "sanitize.findings":
+			a.Value = slog.StringValue(briefFindings(a.Value.String()))
+		case a.Key == "gen_ai.response.finish_reasons":
+			a.Value = slog.StringValue(strings.Trim(a.Value.String(), `[]"`))
+		case a.Key == "x.tokens_per_second":
+			a.Value = slog.Int64Value(int64(a.Value.Float64()))
+		}
+		short = append(short, slog.Attr{Key: name, Value: a.Value})
+	}
+	if route == "" {
+		route = method + " (no route)"
+	}
+	if status == "" {
+		status = "-"
+	}
+	return status + " " + route, short
+}
+
+// briefFindings turns the array of findings into words such as "secret/redact email/redact".
+func briefFindings(array string) string {
+	var list []struct{ Kind, Action string }
+	if json.Unmarshal([]byte(array), &list) != nil {
+		return array
+	}
+	words := make([]string, len(list))
+	for i, f := range list {
+		words[i] = f.Kind + "/" + f.Action
+	}
+	return strings.Join(words, " ")
 }
 
 // rawValue makes a slog value of a JSON one. Arrays and objects stay JSON text, with the line's escapes in them.

@@ -57,6 +57,7 @@ type Exchange struct {
 	ownsErrors  bool
 	envelope    deny.Envelope
 	values      []pair
+	firstValue  [1]pair // most requests carry no more than one private fact
 	stream      *dialect.Stream
 	response    ResponseFacts
 }

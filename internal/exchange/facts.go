@@ -215,6 +215,9 @@ func (x *Exchange) Put(key, value any) {
 			return
 		}
 	}
+	if x.values == nil {
+		x.values = x.firstValue[:0]
+	}
 	x.values = append(x.values, pair{key, value})
 }
 

@@ -14,7 +14,7 @@
 //
 // # What it does not do
 //
-// It does not know schemas, does not convert numbers and does not decode strings, except through the small helpers
+// It does not know schemas, does not convert numbers and does not decode strings, except through the small functions
 // (AppendUnquoted, EqualUnquoted, Int) that callers apply to the spans they care about.
 //
 // # Cost

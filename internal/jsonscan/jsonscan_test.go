@@ -280,6 +280,9 @@ func TestEveryRuneIsAcceptedAndItsFoldIsTheSmallestOfItsOrbit(t *testing.T) {
 		if len(string(f)) > len(string(r)) {
 			t.Fatalf("%U folds to the longer %U", r, f)
 		}
+		if slow := jsonscan.SlowFold(r); f != slow {
+			t.Fatalf("%U folds to %U, want %U", r, f, slow)
+		}
 		if q := unicode.SimpleFold(r); jsonscan.FoldRune(q) != f {
 			t.Fatalf("%U and %U fold apart", r, q)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -293,9 +294,29 @@ func AppendFolded(dst, raw []byte) []byte {
 
 // foldRune returns the smallest rune of r's simple folding orbit, in lower case if that is ASCII.
 func foldRune(r rune) rune {
-	if r < utf8.RuneSelf {
-		return rune(lower(byte(r)))
+	switch {
+	case r < lowRunes:
+		return rune(lowFolds()[r])
+	case 0x2E80 <= r && r < 0xA640, 0xAC00 <= r && r < 0xE000:
+		return r // CJK, Yi and Hangul have no case; a test checks every rune against the slow way
 	}
+	return slowFold(r)
+}
+
+// lowRunes is where the scripts with most of the cased letters end: Latin, Greek, Cyrillic, Armenian.
+const lowRunes = 0x600
+
+// lowFolds is a table of their folds, made when the first name that is not ASCII is seen: looking orbits up in package unicode
+// costs about 50 ns a rune, and a hostile body is all names.
+var lowFolds = sync.OnceValue(func() *[lowRunes]uint16 {
+	t := new([lowRunes]uint16)
+	for r := range t {
+		t[r] = uint16(slowFold(rune(r)))
+	}
+	return t
+})
+
+func slowFold(r rune) rune {
 	least := r
 	for q := unicode.SimpleFold(r); q != r; q = unicode.SimpleFold(q) {
 		least = min(least, q)
