@@ -31,7 +31,6 @@ type Response struct {
 	Repeats []Span
 
 	w       walker
-	scanner jsonscan.Scanner
 	groups  []group
 	hashes  []uint32 // of the open containers' paths, Unknown only
 	choices []choice
@@ -104,7 +103,7 @@ func (p *Response) Scan(data []byte) error {
 		p.Terminal = true
 		return nil
 	}
-	if err := p.scanner.Scan(data, &replyLimits, p); err != nil {
+	if err := jsonscan.Scan(data, &replyLimits, p); err != nil {
 		p.Reset(p.Dialect)
 		return err
 	}

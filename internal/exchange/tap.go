@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/dialect"
@@ -100,6 +101,26 @@ type Body struct {
 	bad     bool
 }
 
+// replies are the facts of pieces that have gone out. No handler ever sees one, so unlike the exchange they are pooled.
+var replies = sync.Pool{New: func() any { return new(dialect.Response) }}
+
+// release ends the life of a piece that this package made; whoever was shown its facts has returned.
+func (b *Body) release() {
+	if f := b.facts; f != nil {
+		*b = Body{}
+		if cap(f.Texts) <= 1<<10 { // a giant's memory is left to the collector
+			f.Reset(dialect.Unknown)
+			replies.Put(f)
+		}
+	}
+}
+
+// SetFrame makes b another stream event: its exact bytes, type and data. A tap that rewrites events keeps one Body for all of
+// them: the memory of its facts is used again.
+func (b *Body) SetFrame(data, event, payload []byte) {
+	*b = Body{Kind: Frame, Data: data, Event: event, Payload: payload, HasPayload: true, facts: b.facts}
+}
+
 // Facts returns what the piece says in the request's dialect, scanned once for all taps. It is nil when the piece is not JSON.
 func (b *Body) Facts(x *Exchange) *dialect.Response {
 	if !b.scanned {
@@ -113,7 +134,7 @@ func (b *Body) Facts(x *Exchange) *dialect.Response {
 			return nil
 		}
 		if b.facts == nil {
-			b.facts = new(dialect.Response)
+			b.facts = replies.Get().(*dialect.Response)
 		}
 		b.facts.Reset(x.Dialect())
 		b.bad = b.facts.Scan(data) != nil

@@ -37,7 +37,7 @@ type level struct {
 
 	wrote     bool // a final header has arrived here
 	sent      bool // and has gone outward
-	delivered bool // mode Whole: the Doc has been handed over
+	delivered bool // the Doc has been handed over
 	shared    bool // mode Collect that holds, because a tap further out holds anyway
 	mode      Mode
 	status    int
@@ -330,6 +330,15 @@ func (l *level) body(b *Body) error {
 		if l.mode == Whole || l.shared {
 			return l.hold(b)
 		}
+		if b.Kind == Doc && len(l.doc) == 0 && !l.delivered {
+			// Somebody inside held it and hands it over whole: no need to collect it again.
+			l.delivered = true
+			err := l.outer.body(b)
+			if e := l.tap.Body(Out{l}, b); err == nil {
+				err = e
+			}
+			return err
+		}
 		l.keep(b.Data)
 		return l.outer.body(b)
 	case Frames:
@@ -361,9 +370,18 @@ func (l *level) hold(b *Body) error {
 	}
 	l.doc = append(l.doc, b.Data...)
 	if len(l.doc) > MaxDoc {
-		return l.deliver(&Body{Kind: Doc, Data: l.doc, Truncated: true})
+		return l.deliverOwn(true)
 	}
 	return nil
+}
+
+// deliverOwn hands over the document collected here.
+func (l *level) deliverOwn(truncated bool) error {
+	b := &l.scratch().chunk
+	*b = Body{Kind: Doc, Data: l.doc, Truncated: truncated}
+	err := l.deliver(b)
+	b.release()
+	return err
 }
 
 func (l *level) deliver(b *Body) error {
@@ -473,14 +491,14 @@ func (l *level) end(how Outcome) {
 	o := Out{l}
 	if how == Completed && l.wrote {
 		switch {
+		case l.delivered:
 		case l.mode == Collect && !l.shared:
-			if len(l.doc) > MaxDoc {
-				l.tap.Body(o, &Body{Kind: Doc, Data: l.doc[:MaxDoc], Truncated: true})
-			} else {
-				l.tap.Body(o, &Body{Kind: Doc, Data: l.doc})
-			}
-		case (l.mode == Whole || l.shared) && !l.delivered:
-			l.deliver(&Body{Kind: Doc, Data: l.doc})
+			b := &l.scratch().chunk
+			*b = Body{Kind: Doc, Data: l.doc[:min(len(l.doc), MaxDoc)], Truncated: len(l.doc) > MaxDoc}
+			l.tap.Body(o, b)
+			b.release()
+		case l.mode == Whole || l.shared:
+			l.deliverOwn(false)
 		case l.mode == Frames && l.work != nil && l.work.framing:
 			if ev, ok := l.work.parser.Tail(); ok {
 				l.frame(ev)
@@ -490,5 +508,8 @@ func (l *level) end(how Outcome) {
 	l.tap.End(o, how)
 	if how == Completed && l.wrote && !l.sent {
 		o.WriteHeader(l.status)
+	}
+	if l.work != nil {
+		l.work.frame.release()
 	}
 }
