@@ -348,3 +348,23 @@ func TestScanHonoursItsContext(t *testing.T) {
 		t.Errorf("%q %v", v.Text, err)
 	}
 }
+
+func TestAnUpstreamIsNotAskedForACompressedAnswerThatCouldNotBeRead(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		f, err := sanitize.New(sanitize.Config{SkipEncoded: skip})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", "gzip, br")
+		var seen string
+		f.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Get("Accept-Encoding") })).
+			ServeHTTP(httptest.NewRecorder(), r)
+		if (seen != "") != skip {
+			t.Errorf("SkipEncoded %v: the handler is asked for %q", skip, seen)
+		}
+		if r.Header.Get("Accept-Encoding") == "" {
+			t.Error("what stands outside lost the header")
+		}
+	}
+}

@@ -3,6 +3,7 @@ package sanitize
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
@@ -34,6 +35,12 @@ func (f *Filter) Handler(next http.Handler) http.Handler {
 		if f.cfg.SkipResponses {
 			next.ServeHTTP(w, r)
 			return
+		}
+		if !f.cfg.SkipEncoded && len(r.Header["Accept-Encoding"]) > 0 {
+			// A compressed answer cannot be read, so none is asked for: a proxy inside would pass the client's wish on and have
+			// its answer withheld. The map is copied, because what stands outside may still look at it.
+			r.Header = maps.Clone(r.Header)
+			delete(r.Header, "Accept-Encoding")
 		}
 		t := &tap{f: f, x: x}
 		x.Serve(w, r, t, next)

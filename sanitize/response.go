@@ -414,7 +414,8 @@ func (t *tap) blankTokens(facts *dialect.Response) {
 // sendPayload sends b with t.payload as its data.
 func (t *tap) sendPayload(o exchange.Out, b *exchange.Body) error {
 	t.raw = appendEvent(t.raw[:0], t.format, b.Data, t.payload)
-	t.body = exchange.Body{Kind: exchange.Frame, Data: t.raw, Event: b.Event, Payload: t.payload, HasPayload: true, Truncated: b.Truncated}
+	t.body.SetFrame(t.raw, b.Event, t.payload)
+	t.body.Truncated = b.Truncated
 	return o.Send(&t.body)
 }
 
