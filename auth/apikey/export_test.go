@@ -1,0 +1,39 @@
+package apikey
+
+// Shape gives tests the format of a manager's keys.
+type Shape struct{ f format }
+
+// NewShape returns the format for a prefix and an env.
+func NewShape(prefix, env string) Shape { return Shape{newFormat(prefix, env)} }
+
+// Format puts a key together.
+func (s Shape) Format(keyID, secret string) string { return s.f.seal(s.f.head + keyID + "_" + secret) }
+
+// Parse takes a key apart; ours is false for another prefix.
+func (s Shape) Parse(key string) (keyID, secret string, ours, ok bool) {
+	var k id
+	switch s.f.parse(key, &k) {
+	case wellFormed:
+		body := key[len(s.f.head)+idLen+1:]
+		return string(k[:]), body[:secretLen], true, true
+	case malformed:
+		return "", "", true, false
+	}
+	return "", "", false, false
+}
+
+// Sum is our CRC-32C.
+func Sum(s string) uint32 { return castagnoli().sum(s) }
+
+// Digest is the hash of a well-formed key.
+func (s Shape) Digest(key string) Digest { return s.f.digest(key) }
+
+// Random draws n characters.
+var Random = random
+
+// Lengths and limits of the format.
+const (
+	IDLen     = idLen
+	SecretLen = secretLen
+	Alphabet  = alphabet
+)

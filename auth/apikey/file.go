@@ -1,0 +1,367 @@
+package apikey
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+// FileConfig configures a [FileStore].
+type FileConfig struct {
+	// Path is the key file. Its directory must exist and must not be writable by everybody. Required.
+	Path string
+	// Create makes a file without keys if there is none. False means that a missing file is an error: a wrong path should
+	// not look like a deployment without keys.
+	Create bool
+	// MaxBytes bounds the size of the file. Zero means 64 MiB, some 150,000 keys.
+	MaxBytes int64
+}
+
+// FileStore is a [Store] in one JSON file of mode 0600. It is safe for concurrent use, and several processes may share the
+// file: writers lock a file beside it, named like it with ".lock" appended (on systems without flock, only writers of one
+// process exclude each other).
+//
+// A write makes a new file in the same directory, syncs it, renames it over the old one and syncs the directory: a reader
+// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, larger than
+// MaxBytes, not strict JSON of exactly this form, or that holds a record which is not valid. Symbolic links are refused: who
+// may write the link's directory could put another file in its place. (Files in Kubernetes secret volumes are links; mount
+// the key with subPath, or implement [Store].)
+//
+// Whether the file changed is told by its modification time, size and inode; for two seconds after a change it is read again
+// every time, because file systems do not tell two writes in quick succession apart.
+type FileStore struct {
+	cfg FileConfig
+
+	mu      sync.Mutex
+	records map[string]Record
+	info    fs.FileInfo
+	read    time.Time
+	sum     [32]byte // of the content, so that a touch is no change
+	version uint64
+}
+
+// settled is how old a file must be for its modification time to be believed. File systems count in steps of up to 2 s.
+const settled = 2 * time.Second
+
+// fileFormat is the content of the file.
+type fileFormat struct {
+	Format  string   `json:"format"`
+	Version int      `json:"version"`
+	Keys    []Record `json:"keys"`
+}
+
+const (
+	formatName    = "mantlet-apikeys"
+	formatVersion = 1
+)
+
+// NewFileStore opens the key file and reads it once. It reports everything that is wrong with cfg at once.
+func NewFileStore(cfg FileConfig) (*FileStore, error) {
+	var errs []error
+	if cfg.Path == "" {
+		errs = append(errs, errors.New("apikey: FileConfig.Path is empty"))
+	}
+	if cfg.MaxBytes < 0 {
+		errs = append(errs, fmt.Errorf("apikey: FileConfig.MaxBytes %d is negative", cfg.MaxBytes))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 64 << 20
+	}
+	s := &FileStore{cfg: cfg}
+	if cfg.Create {
+		if _, err := os.Lstat(cfg.Path); errors.Is(err, fs.ErrNotExist) {
+			if err := s.create(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *FileStore) create() error {
+	unlock, err := lockFile(context.Background(), s.cfg.Path+".lock")
+	if err != nil {
+		return fmt.Errorf("apikey: locking the key file: %w", err)
+	}
+	defer unlock()
+	if _, err := os.Lstat(s.cfg.Path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // another process was faster
+	}
+	return s.write(nil)
+}
+
+// Load implements [Store].
+func (s *FileStore) Load(ctx context.Context, since string) (Batch, error) {
+	if s == nil || s.cfg.Path == "" {
+		return Batch{}, errors.New("apikey: file store was not made by NewFileStore")
+	}
+	if err := ctx.Err(); err != nil {
+		return Batch{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return Batch{}, err
+	}
+	b := Batch{Version: "f" + strconv.FormatUint(s.version, 10)}
+	if b.Version == since {
+		b.Unchanged = true
+		return b, nil
+	}
+	b.Records = sorted(s.records) // records are replaced, never changed, so they may be shared
+	return b, nil
+}
+
+// Get implements [Store].
+func (s *FileStore) Get(_ context.Context, id string) (Record, error) {
+	if s == nil || s.cfg.Path == "" {
+		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refresh(); err != nil {
+		return Record{}, err
+	}
+	r, ok := s.records[id]
+	if !ok {
+		return Record{}, ErrNotFound
+	}
+	return r.Clone(), nil
+}
+
+// Put implements [Store]. It rewrites the file: the cost is that of all keys.
+func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
+	if s == nil || s.cfg.Path == "" {
+		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unlock, err := lockFile(ctx, s.cfg.Path+".lock")
+	if err != nil {
+		return Record{}, fmt.Errorf("apikey: locking the key file: %w", err)
+	}
+	defer unlock()
+	s.info = nil // under the lock the file is read in any case: another process may just have written it
+	if err := s.refresh(); err != nil {
+		return Record{}, err
+	}
+	var old *Record
+	if r, ok := s.records[rec.ID]; ok {
+		old = &r
+	}
+	if rec, err = next(old, rec); err != nil {
+		return Record{}, err
+	}
+	keys := make(map[string]Record, len(s.records)+1)
+	for k, r := range s.records {
+		keys[k] = r
+	}
+	keys[rec.ID] = rec
+	if err := s.write(keys); err != nil {
+		return Record{}, err
+	}
+	s.info = nil
+	if err := s.refresh(); err != nil {
+		return Record{}, err
+	}
+	return rec.Clone(), nil
+}
+
+// refresh brings the records up to date with the file. On any error they stay what they were.
+func (s *FileStore) refresh() error {
+	now := time.Now()
+	info, err := os.Lstat(s.cfg.Path)
+	if err != nil {
+		return fmt.Errorf("apikey: key file: %w", err)
+	}
+	if err := s.acceptable(info); err != nil {
+		return err
+	}
+	if s.info != nil && os.SameFile(s.info, info) && s.info.ModTime().Equal(info.ModTime()) && s.info.Size() == info.Size() &&
+		s.read.Sub(info.ModTime()) > settled {
+		return nil
+	}
+	data, err := s.readAll(info)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	if s.records != nil && sum == s.sum {
+		s.info, s.read = info, now
+		return nil
+	}
+	records, err := decode(data)
+	if err != nil {
+		return err
+	}
+	if len(records) == 0 && len(s.records) > 0 {
+		return errors.New("apikey: key file holds no keys and held some before; the old ones are kept")
+	}
+	s.records, s.info, s.read, s.sum = records, info, now, sum
+	s.version++
+	return nil
+}
+
+// acceptable judges a file by what the file system says about it.
+func (s *FileStore) acceptable(info fs.FileInfo) error {
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return errors.New("apikey: key file is a symbolic link")
+	case !info.Mode().IsRegular():
+		return errors.New("apikey: key file is not a regular file")
+	case info.Size() > s.cfg.MaxBytes:
+		return fmt.Errorf("apikey: key file of %d bytes is larger than %d", info.Size(), s.cfg.MaxBytes)
+	}
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		return nil // permission bits mean something else there
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("apikey: key file has mode %04o; only its owner may read or write it (chmod 600)", info.Mode().Perm())
+	}
+	dir, err := os.Stat(filepath.Dir(s.cfg.Path))
+	if err != nil {
+		return fmt.Errorf("apikey: directory of the key file: %w", err)
+	}
+	if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("apikey: directory of the key file has mode %04o; everybody could replace the file", dir.Mode().Perm())
+	}
+	return nil
+}
+
+// readAll reads the file that info describes, and no other: one swapped in between is refused.
+func (s *FileStore) readAll(info fs.FileInfo) ([]byte, error) {
+	f, err := os.Open(s.cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("apikey: key file: %w", err)
+	}
+	defer f.Close()
+	opened, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("apikey: key file: %w", err)
+	}
+	if !os.SameFile(info, opened) {
+		return nil, errors.New("apikey: key file was replaced while it was being opened")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, s.cfg.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("apikey: key file: %w", err)
+	}
+	if int64(len(data)) > s.cfg.MaxBytes {
+		return nil, fmt.Errorf("apikey: key file is larger than %d bytes", s.cfg.MaxBytes)
+	}
+	return data, nil
+}
+
+// decode reads the content of a key file, strictly: what one reader would overlook another might use.
+func decode(data []byte) (map[string]Record, error) {
+	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 4096}
+	if err := jsonscan.Scan(data, &limits, nil); err != nil {
+		return nil, fmt.Errorf("apikey: key file: %w", err)
+	}
+	var f fileFormat
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		// The text of a decoding error may quote the file; its kind is enough.
+		return nil, errors.New("apikey: key file: a member is unknown or of the wrong type")
+	}
+	if f.Format != formatName || f.Version != formatVersion || f.Keys == nil {
+		return nil, fmt.Errorf("apikey: key file: not a file of format %q version %d with keys", formatName, formatVersion)
+	}
+	records := make(map[string]Record, len(f.Keys))
+	for i := range f.Keys {
+		r := &f.Keys[i]
+		if err := r.validate(); err != nil {
+			return nil, fmt.Errorf("apikey: key file: key %d: %w", i+1, err)
+		}
+		if r.Version == 0 {
+			return nil, fmt.Errorf("apikey: key file: key %d has no version", i+1)
+		}
+		if _, twice := records[r.ID]; twice {
+			return nil, fmt.Errorf("apikey: key file: id %s occurs twice", r.ID)
+		}
+		records[r.ID] = *r
+	}
+	return records, nil
+}
+
+// write replaces the file by one with these keys.
+func (s *FileStore) write(keys map[string]Record) (err error) {
+	f := fileFormat{Format: formatName, Version: formatVersion, Keys: sorted(keys)}
+	if f.Keys == nil {
+		f.Keys = []Record{}
+	}
+	data, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return fmt.Errorf("apikey: key file: %w", err)
+	}
+	if int64(len(data)) >= s.cfg.MaxBytes {
+		return fmt.Errorf("apikey: key file would grow beyond %d bytes", s.cfg.MaxBytes)
+	}
+	// Read what will be read back before it replaces anything: a file we could write and not read would be an outage.
+	if _, err := decode(data); err != nil {
+		return fmt.Errorf("apikey: not writing what could not be read: %w", err)
+	}
+	dir, name := filepath.Split(s.cfg.Path)
+	if dir == "" {
+		dir = "."
+	}
+	t, err := os.CreateTemp(dir, "."+name+".*.tmp") // mode 0600
+	if err != nil {
+		return fmt.Errorf("apikey: key file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			t.Close()
+			os.Remove(t.Name())
+			err = fmt.Errorf("apikey: key file: %w", err)
+		}
+	}()
+	if _, err = t.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	if err = t.Sync(); err != nil {
+		return err
+	}
+	if err = t.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(t.Name(), s.cfg.Path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a rename in dir survive a power cut. Windows cannot sync a directory and keeps its own journal.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

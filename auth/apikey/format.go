@@ -1,0 +1,214 @@
+package apikey
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"hash/crc32"
+	"strings"
+	"sync"
+)
+
+const (
+	alphabet  = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	idLen     = 12 // 71 bits: two keys of one store do not meet by chance
+	secretLen = 30 // 178.6 bits
+	crcLen    = 6  // 62^6 > 2^32
+	maxPrefix = 10
+	maxEnv    = 8
+	// maxHashed is the longest text that is hashed: prefix_env_id_secret.
+	maxHashed = maxPrefix + 1 + maxEnv + 1 + idLen + 1 + secretLen
+)
+
+// id is the public id of a key, in the form maps are keyed by.
+type id [idLen]byte
+
+// digits maps a byte to its value in base 62, or to 0xff.
+var digits = func() (t [256]uint8) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range len(alphabet) {
+		t[alphabet[i]] = uint8(i)
+	}
+	return t
+}()
+
+// Info is what a key says about itself to everyone who sees it.
+type Info struct {
+	// Prefix and Env are those of the Manager that made the key.
+	Prefix, Env string
+	// ID is the public id, as in [Record].
+	ID string
+}
+
+// ErrNotKey means that a string does not have the form of a key, or that its checksum is wrong.
+var ErrNotKey = errors.New("apikey: not a key")
+
+// Inspect returns what the key says about itself, without knowing whether it was ever issued: for secret scanners, and to
+// revoke a key that was found somewhere. Anything whose shape or checksum is wrong is [ErrNotKey].
+func Inspect(key string) (Info, error) {
+	prefix, rest, ok := strings.Cut(key, "_")
+	env, _, ok2 := strings.Cut(rest, "_")
+	if !ok || !ok2 || !validPrefix(prefix) || !validEnv(env) {
+		return Info{}, ErrNotKey
+	}
+	f := newFormat(prefix, env)
+	var k id
+	if f.parse(key, &k) != wellFormed {
+		return Info{}, ErrNotKey
+	}
+	return Info{Prefix: prefix, Env: env, ID: string(k[:])}, nil
+}
+
+func validPrefix(s string) bool {
+	return len(s) >= 2 && len(s) <= maxPrefix && s[0] >= 'a' && lowerAlnum(s)
+}
+
+func validEnv(s string) bool { return len(s) >= 1 && len(s) <= maxEnv && lowerAlnum(s) }
+
+func lowerAlnum(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// validID reports whether s has the form of a public id.
+func validID(s string) bool { return len(s) == idLen && base62(s) }
+
+func base62(s string) bool {
+	var bad uint8
+	for i := range len(s) {
+		bad |= digits[s[i]]
+	}
+	return bad < 0x80 // digits are below 62, the mark of any other byte is 0xff
+}
+
+// format is the shape of one manager's keys.
+type format struct {
+	scheme string // "prefix_": by this a key is recognised
+	head   string // "prefix_env_"
+	size   int
+	crc    *crcTable
+}
+
+func newFormat(prefix, env string) format {
+	head := prefix + "_" + env + "_"
+	return format{
+		scheme: prefix + "_", head: head, size: len(head) + idLen + 1 + secretLen + crcLen, crc: castagnoli(),
+	}
+}
+
+// verdict is what the shape of a string says.
+type verdict uint8
+
+const (
+	notOurs    verdict = iota // another prefix: another authenticator may know it
+	malformed                 // ours by its prefix, and wrong
+	wellFormed                // worth a lookup
+)
+
+// parse judges s by shape and checksum alone and, if it is well formed, stores its id in out.
+func (f *format) parse(s string, out *id) verdict {
+	if !strings.HasPrefix(s, f.scheme) {
+		return notOurs
+	}
+	if len(s) != f.size || s[len(f.scheme):len(f.head)] != f.head[len(f.scheme):] {
+		return malformed
+	}
+	tail := s[len(f.head):]
+	var bad uint8
+	for i := range idLen {
+		bad |= digits[tail[i]]
+	}
+	for i := idLen + 1; i < idLen+1+secretLen; i++ {
+		bad |= digits[tail[i]]
+	}
+	var sum uint64
+	for i := idLen + 1 + secretLen; i < idLen+1+secretLen+crcLen; i++ {
+		d := digits[tail[i]]
+		bad |= d
+		sum = sum*62 + uint64(d)
+	}
+	if bad >= 0x80 || tail[idLen] != '_' || sum != uint64(f.crc.sum(s[:f.size-crcLen])) {
+		return malformed
+	}
+	copy(out[:], tail)
+	return wellFormed
+}
+
+// seal appends the checksum to prefix_env_id_secret.
+func (f *format) seal(body string) string {
+	var c [crcLen]byte
+	sum := f.crc.sum(body)
+	for i := crcLen - 1; i >= 0; i-- {
+		c[i] = alphabet[sum%62]
+		sum /= 62
+	}
+	return body + string(c[:])
+}
+
+// digest returns the SHA-256 of a well-formed key without its checksum. The copy on the stack keeps it free of allocation.
+func (f *format) digest(key string) Digest {
+	var buf [maxHashed]byte
+	n := copy(buf[:], key[:len(key)-crcLen])
+	return sha256.Sum256(buf[:n])
+}
+
+// generate draws a new key and returns it with its id. crypto/rand does not fail: it ends the program instead.
+func (f *format) generate() (key, keyID string) {
+	keyID = random(idLen)
+	return f.seal(f.head + keyID + "_" + random(secretLen)), keyID
+}
+
+// random draws n characters of the alphabet, each equally likely: bytes that would favour the first ones are thrown away.
+func random(n int) string {
+	const fair = 256 - 256%len(alphabet)
+	out := make([]byte, 0, n)
+	var buf [48]byte
+	for {
+		rand.Read(buf[:])
+		for _, b := range buf {
+			if int(b) >= fair {
+				continue
+			}
+			out = append(out, alphabet[int(b)%len(alphabet)])
+			if len(out) == n {
+				clear(buf[:])
+				return string(out)
+			}
+		}
+	}
+}
+
+// crcTable computes CRC-32C over a string eight bytes at a time. hash/crc32 wants a byte slice and lets it escape, which
+// would cost an allocation for every guess.
+type crcTable [8]crc32.Table
+
+var castagnoli = sync.OnceValue(func() *crcTable {
+	t := new(crcTable)
+	t[0] = *crc32.MakeTable(crc32.Castagnoli)
+	for i := range 256 {
+		c := t[0][i]
+		for j := 1; j < 8; j++ {
+			c = t[0][c&0xff] ^ c>>8
+			t[j][i] = c
+		}
+	}
+	return t
+})
+
+func (t *crcTable) sum(s string) uint32 {
+	c := ^uint32(0)
+	for ; len(s) >= 8; s = s[8:] {
+		c ^= uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+		c = t[7][c&0xff] ^ t[6][c>>8&0xff] ^ t[5][c>>16&0xff] ^ t[4][c>>24] ^ t[3][s[4]] ^ t[2][s[5]] ^ t[1][s[6]] ^ t[0][s[7]]
+	}
+	for i := range len(s) {
+		c = t[0][byte(c)^s[i]] ^ c>>8
+	}
+	return ^c
+}

@@ -1,0 +1,186 @@
+package apikey
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mantlet-go/mantlet/auth"
+)
+
+// Digest is the SHA-256 of a key without its checksum. It opens nothing, but says which key it belongs to when the key is
+// known; it prints as a fixed word and marshals as 64 hexadecimal digits.
+type Digest [32]byte
+
+// String returns a fixed word.
+func (d Digest) String() string { return "[apikey.Digest]" }
+
+// GoString returns a fixed word.
+func (d Digest) GoString() string { return d.String() }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. Anything but 64 lower-case hexadecimal digits is an error.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(d) {
+		return errors.New("apikey: digest is not 64 hexadecimal digits")
+	}
+	for _, c := range text {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return errors.New("apikey: digest is not 64 lower-case hexadecimal digits")
+		}
+	}
+	_, err := hex.Decode(d[:], text)
+	return err
+}
+
+// Spec says what a new key is for.
+type Spec struct {
+	// ClientID is the client the key belongs to, stable when keys are rotated. Required, at most 256 bytes.
+	ClientID string
+	// Tenant is the customer or organisation; empty for none.
+	Tenant string
+	// Plan names the caller's limits; empty means the deployment's default.
+	Plan string
+	// Scopes are the permissions, scope-tokens of RFC 6749 section 3.3. Empty means none.
+	Scopes []string
+	// Roles are the caller's roles. Empty means none.
+	Roles []string
+	// Models are the models the key may use. Nil means every model; a list that is not nil, also an empty one, means
+	// exactly those on it. See [auth.Principal.AllowsModel].
+	Models []string
+	// Addresses are the networks the key may be used from. Nil means from anywhere; a list that is not nil, also an empty
+	// one, means only from those on it.
+	Addresses []netip.Prefix
+	// NotBefore is when the key begins to work. Zero means at once.
+	NotBefore time.Time
+	// ExpiresAt is when it ends: the first moment at which it is refused. Zero means never.
+	ExpiresAt time.Time
+	// Labels are notes for people: owner, purpose, ticket. At most 64, names of 64 bytes, texts of 512. They are stored in
+	// clear.
+	Labels map[string]string
+}
+
+// Record is a key as it is stored. It holds nothing a caller could authenticate with.
+type Record struct {
+	// ID is the public id, 12 characters of base 62.
+	ID string `json:"id"`
+	// Hash is the SHA-256 of the key without its checksum.
+	Hash Digest `json:"hash"`
+	// ClientID, Tenant, Plan, Scopes, Roles, Models, Addresses, NotBefore, ExpiresAt and Labels are as in [Spec].
+	ClientID  string            `json:"client_id"`
+	Tenant    string            `json:"tenant,omitempty"`
+	Plan      string            `json:"plan,omitempty"`
+	Scopes    []string          `json:"scopes,omitempty"`
+	Roles     []string          `json:"roles,omitempty"`
+	Models    []string          `json:"models,omitzero"`    // omitzero: an empty list is not the same as none
+	Addresses []netip.Prefix    `json:"addresses,omitzero"` // likewise
+	NotBefore time.Time         `json:"not_before,omitzero"`
+	ExpiresAt time.Time         `json:"expires_at,omitzero"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	// CreatedAt is when the key was made.
+	CreatedAt time.Time `json:"created_at"`
+	// RevokedAt is when it was revoked; zero for a key that was not. It can be set and never unset.
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// Version counts the writes of this record. The store sets it: 1 for a new one.
+	Version uint64 `json:"version"`
+}
+
+// Clone returns a copy of r that shares nothing with it.
+func (r Record) Clone() Record {
+	r.Scopes, r.Roles, r.Models = slices.Clone(r.Scopes), slices.Clone(r.Roles), slices.Clone(r.Models)
+	r.Addresses, r.Labels = slices.Clone(r.Addresses), maps.Clone(r.Labels)
+	return r
+}
+
+// LogValue implements [slog.LogValuer]: what names the key and its state, without hash and labels.
+func (r Record) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("key_id", r.ID), slog.String("client_id", r.ClientID)}
+	if r.Tenant != "" {
+		attrs = append(attrs, slog.String("tenant", r.Tenant))
+	}
+	for _, t := range [...]struct {
+		k string
+		t time.Time
+	}{{"not_before", r.NotBefore}, {"expires_at", r.ExpiresAt}, {"revoked_at", r.RevokedAt}} {
+		if !t.t.IsZero() {
+			attrs = append(attrs, slog.Time(t.k, t.t))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// latest is the last time whose nanoseconds since 1970 fit in 64 bits, rounded down.
+var latest = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// validate reports everything that is wrong with r. A record that does not pass never becomes a key.
+func (r *Record) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !validID(r.ID) {
+		bad("id %.40q is not 12 characters of base 62", r.ID)
+	}
+	if r.Hash == (Digest{}) {
+		bad("hash is missing")
+	}
+	if r.ClientID == "" || len(r.ClientID) > 256 || unclean(r.ClientID) {
+		bad("client id %.40q is empty, longer than 256 bytes or has control characters", r.ClientID)
+	}
+	for _, v := range [...]struct{ name, value string }{{"tenant", r.Tenant}, {"plan", r.Plan}} {
+		if len(v.value) > 256 || unclean(v.value) {
+			bad("%s %.40q is longer than 256 bytes or has control characters", v.name, v.value)
+		}
+	}
+	for _, s := range r.Scopes {
+		if !auth.ValidScope(s) {
+			bad("scope %.40q is not a scope-token (RFC 6749 section 3.3)", s)
+		}
+	}
+	for _, s := range slices.Concat(r.Roles, r.Models) {
+		if s == "" || len(s) > 256 || unclean(s) {
+			bad("role or model %.40q is empty, longer than 256 bytes or has control characters", s)
+		}
+	}
+	for _, p := range r.Addresses {
+		if !p.IsValid() {
+			bad("addresses hold an invalid prefix")
+		}
+	}
+	for _, t := range [...]struct {
+		name string
+		t    time.Time
+	}{{"not before", r.NotBefore}, {"expiry", r.ExpiresAt}} {
+		if !t.t.IsZero() && (t.t.Year() < 1970 || t.t.After(latest)) {
+			bad("%s %v is not between 1970 and 2262", t.name, t.t)
+		}
+	}
+	if !r.ExpiresAt.IsZero() && !r.NotBefore.Before(r.ExpiresAt) {
+		bad("expiry %v is not after not-before %v", r.ExpiresAt, r.NotBefore)
+	}
+	if len(r.Labels) > 64 {
+		bad("%d labels are more than 64", len(r.Labels))
+	}
+	for k, v := range r.Labels {
+		if k == "" || len(k) > 64 || unclean(k) || len(v) > 512 || !utf8.ValidString(v) {
+			bad("label %.40q is empty, longer than 64 bytes (its text: 512), not UTF-8 or has control characters", k)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unclean reports whether s has control characters or is not UTF-8: in a log it would be two lines, in a file another name.
+func unclean(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return !utf8.ValidString(s)
+}

@@ -1,0 +1,236 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"time"
+)
+
+// Reload asks the store for changes now. When it returns nil, every record the store had when Reload began is in force. A
+// batch that cannot be taken over whole changes nothing and is an error: a record that is not valid, an id that occurs twice,
+// or no records at all where there were some.
+func (m *Manager) Reload(ctx context.Context) error {
+	if m == nil || m.loading == nil {
+		return errNotMade
+	}
+	return m.load(ctx)
+}
+
+// Close stops polling and waits for a load under way, or for ctx. Checks go on with the keys in memory until they are stale.
+// It may be called more than once.
+func (m *Manager) Close(ctx context.Context) error {
+	if m == nil || m.loading == nil {
+		return nil
+	}
+	m.stopping.Do(m.stop)
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
+	}
+}
+
+func (m *Manager) poll(ctx context.Context) {
+	defer close(m.done)
+	t := time.NewTicker(m.cfg.PollInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			m.load(ctx) // reported to the logger by load itself
+		}
+	}
+}
+
+func (m *Manager) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.LoadTimeout)
+	defer cancel()
+	select {
+	case <-m.loading:
+		defer func() { m.loading <- struct{}{} }()
+	case <-ctx.Done():
+		return fmt.Errorf("apikey: loading keys: %w", ctx.Err())
+	}
+	began := time.Since(m.base)
+	err := m.refresh(ctx)
+	m.report(ctx, began, err)
+	return err
+}
+
+// refresh reads the store and swaps the snapshot. Only one runs at a time.
+func (m *Manager) refresh(ctx context.Context) error {
+	m.mu.Lock()
+	since := m.version
+	m.midLoad, m.written = true, nil
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.midLoad, m.written = false, nil
+		m.mu.Unlock()
+	}()
+
+	b, err := m.cfg.Store.Load(ctx, since)
+	if err != nil {
+		return fmt.Errorf("apikey: loading keys: %w", err)
+	}
+	if b.Unchanged && since != "" {
+		return nil
+	}
+	keys := make(map[id]*entry, len(b.Records))
+	slab := make([]entry, len(b.Records))
+	var dead []*entry
+	for i := range b.Records {
+		r := &b.Records[i]
+		if err := r.validate(); err != nil {
+			return fmt.Errorf("apikey: loading keys: record %d of %d: %w", i+1, len(b.Records), err)
+		}
+		e := &slab[i]
+		m.fill(e, r)
+		if keys[e.detail.id] != nil {
+			return fmt.Errorf("apikey: loading keys: id %s occurs twice", r.ID)
+		}
+		keys[e.detail.id] = e
+		if !r.RevokedAt.IsZero() {
+			dead = append(dead, e)
+		}
+	}
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// What this process wrote while the store was being read may be missing from the batch.
+	for _, e := range m.written {
+		if have := keys[e.detail.id]; have == nil || have.detail.version < e.detail.version {
+			keys[e.detail.id] = e
+		}
+	}
+	if old := m.keys.Load(); len(keys) == 0 && len(old.base)+len(old.recent) > 0 {
+		// Keys are revoked, never removed one and all: a store that suddenly has none was truncated or mixed up.
+		return errors.New("apikey: loading keys: the store is empty and was not before; the old keys are kept")
+	}
+	// Revocation is sticky: what was revoked here while the store was being read, or was seen revoked once, stays so.
+	now := time.Now().UTC()
+	for _, e := range dead {
+		if _, ok := m.tombstones[e.detail.id]; !ok {
+			m.tombstones[e.detail.id] = now
+		}
+	}
+	for k := range m.tombstones {
+		if e := keys[k]; e != nil {
+			e.revoked.Store(true)
+		}
+	}
+	m.keys.Store(&snapshot{base: keys})
+	m.version = b.Version
+	return nil
+}
+
+// report moves the moment of staleness and tells the logger, once per change of the weather.
+func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
+	m.mu.Lock()
+	was := m.failure
+	if err != nil {
+		m.failure = err.Error()
+		// Without polling nothing renews the keys, so they have no age; but a reload that failed says that they are old.
+		if m.staleAt == never {
+			m.age(m.lastLoad + m.cfg.MaxStale)
+		}
+	} else {
+		m.failure, m.lastLoad = "", began
+		m.stale.Store(false)
+		if m.cfg.PollInterval > 0 {
+			m.age(began + m.cfg.MaxStale)
+		} else {
+			m.age(never)
+		}
+	}
+	now := m.failure
+	m.mu.Unlock()
+	switch {
+	case now != "" && now != was && ctx.Err() != context.Canceled:
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "apikey: keys cannot be loaded; the last good ones are used until they are stale",
+			slog.String("error", now), slog.Duration("max_stale", m.cfg.MaxStale))
+	case now == "" && was != "":
+		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "apikey: keys can be loaded again")
+	}
+}
+
+// never is a staleAt that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// age sets when the keys go stale. The timer, not the check, watches the clock; it is armed anew with every good load, so that
+// a store that hangs is noticed like one that fails. The caller holds mu.
+func (m *Manager) age(at time.Duration) {
+	m.staleAt = at
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	if at == never {
+		return
+	}
+	m.timer = time.AfterFunc(max(0, at-time.Since(m.base)), func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if time.Since(m.base) >= m.staleAt { // a timer that fired while a good load moved the moment says nothing
+			m.stale.Store(true)
+		}
+	})
+}
+
+// add publishes a key that the store has taken.
+func (m *Manager) add(e *entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.midLoad {
+		m.written = append(m.written, e)
+	}
+	old := m.keys.Load()
+	if have := old.find(e.detail.id); have != nil && have.detail.version >= e.detail.version {
+		return // a load was faster and knows more
+	}
+	if _, dead := m.tombstones[e.detail.id]; dead {
+		e.revoked.Store(true)
+	}
+	s := &snapshot{base: old.base}
+	// The small map bounds what one new key costs to publish; now and then it is merged into the large one.
+	if len(old.recent) >= 64+len(old.base)/64 {
+		s.base = make(map[id]*entry, len(old.base)+len(old.recent)+1)
+		maps.Copy(s.base, old.base)
+		maps.Copy(s.base, old.recent)
+		s.base[e.detail.id] = e
+	} else {
+		s.recent = make(map[id]*entry, len(old.recent)+1)
+		maps.Copy(s.recent, old.recent)
+		s.recent[e.detail.id] = e
+	}
+	m.keys.Store(s)
+}
+
+// bury makes the key dead in this process and reports whether it is known here. With force it does so for an unknown key
+// too: one that the store has and memory will only learn of later.
+func (m *Manager) bury(k id, now time.Time, force bool) (known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.keys.Load().find(k)
+	if e == nil && !force {
+		return false
+	}
+	if _, ok := m.tombstones[k]; !ok {
+		m.tombstones[k] = now
+	}
+	if e != nil {
+		e.revoked.Store(true)
+	}
+	for _, w := range m.written {
+		if w.detail.id == k {
+			w.revoked.Store(true)
+		}
+	}
+	return true
+}

@@ -1,0 +1,127 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Errors of a [Store], beside those of its medium.
+var (
+	// ErrNotFound means that there is no record with this id.
+	ErrNotFound = errors.New("apikey: no such key")
+	// ErrConflict means that somebody else wrote the record meanwhile, or that a new one exists already.
+	ErrConflict = errors.New("apikey: record was changed by somebody else")
+	// ErrSticky means that a write would have brought a revoked key back.
+	ErrSticky = errors.New("apikey: a revoked key cannot be restored")
+)
+
+// Store keeps records. Implementations are safe for concurrent use, copy what they take and give, and refuse what they cannot
+// read whole rather than leave something out.
+type Store interface {
+	// Load returns all records. since is the Version of an earlier Batch: if nothing changed since, the Batch may say
+	// Unchanged and hold no records. An empty since always gives all records.
+	Load(ctx context.Context, since string) (Batch, error)
+	// Get returns one record, or ErrNotFound.
+	Get(ctx context.Context, id string) (Record, error)
+	// Put writes one record whole and returns it with its new Version. rec.Version must be the version that is stored, or 0
+	// for a record that does not exist; otherwise ErrConflict. A Put that would clear RevokedAt is ErrSticky. When Put
+	// returned, every Load and Get that begins later sees the record.
+	Put(ctx context.Context, rec Record) (Record, error)
+}
+
+// Batch is the content of a store at one moment.
+type Batch struct {
+	// Records are all records, in any order. They may be shared: do not modify them.
+	Records []Record
+	// Version names this state of the store, for the next Load. It is never empty.
+	Version string
+	// Unchanged says that the store is as it was at the version asked for.
+	Unchanged bool
+}
+
+// next applies the rules of [Store.Put] to a write of rec over old, which is nil for none.
+func next(old *Record, rec Record) (Record, error) {
+	switch {
+	case old == nil && rec.Version != 0:
+		return Record{}, ErrNotFound
+	case old != nil && old.Version != rec.Version:
+		return Record{}, ErrConflict
+	case old != nil && !old.RevokedAt.IsZero() && rec.RevokedAt.IsZero():
+		return Record{}, ErrSticky
+	}
+	if err := rec.validate(); err != nil {
+		return Record{}, fmt.Errorf("apikey: record: %w", err)
+	}
+	rec = rec.Clone()
+	rec.Version++
+	return rec, nil
+}
+
+// MemoryStore is a [Store] that forgets everything when the process ends: for tests, and for keys that are made at start. Use
+// [NewMemoryStore].
+type MemoryStore struct {
+	mu      sync.Mutex
+	records map[string]Record
+	writes  uint64
+}
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore { return &MemoryStore{records: make(map[string]Record)} }
+
+// Load implements [Store].
+func (s *MemoryStore) Load(_ context.Context, since string) (Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := Batch{Version: "m" + strconv.FormatUint(s.writes, 10)}
+	if b.Version == since {
+		b.Unchanged = true
+		return b, nil
+	}
+	b.Records = make([]Record, 0, len(s.records))
+	for _, r := range s.records {
+		b.Records = append(b.Records, r.Clone())
+	}
+	return b, nil
+}
+
+// Get implements [Store].
+func (s *MemoryStore) Get(_ context.Context, id string) (Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[id]
+	if !ok {
+		return Record{}, ErrNotFound
+	}
+	return r.Clone(), nil
+}
+
+// Put implements [Store].
+func (s *MemoryStore) Put(_ context.Context, rec Record) (Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.records == nil {
+		s.records = make(map[string]Record)
+	}
+	var old *Record
+	if r, ok := s.records[rec.ID]; ok {
+		old = &r
+	}
+	rec, err := next(old, rec)
+	if err != nil {
+		return Record{}, err
+	}
+	s.records[rec.ID] = rec
+	s.writes++
+	return rec.Clone(), nil
+}
+
+// sorted returns the records of m ordered by id, so that a file written twice is the same file.
+func sorted(m map[string]Record) []Record {
+	return slices.SortedFunc(maps.Values(m), func(a, b Record) int { return strings.Compare(a.ID, b.ID) })
+}

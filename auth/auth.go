@@ -1,0 +1,84 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+)
+
+// Authenticator finds out who sent a request. Implementations are safe for concurrent use and do not read the body.
+//
+// Authenticate returns a Principal, or an error: one that wraps [ErrNoCredential] when the request carries nothing this
+// authenticator recognises, [ErrInvalid], [ErrExpired], [ErrRevoked] or [ErrAddressNotAllowed] when it carries a credential
+// that must be refused, [ErrUnavailable] when it could not decide. Recognising goes by shape alone; a credential of the right
+// shape is never ErrNoCredential, for that would show it to weaker methods. The Principal may be shared between requests.
+type Authenticator interface {
+	Authenticate(r *http.Request) (*Principal, error)
+}
+
+// AuthenticatorFunc is a function as an [Authenticator].
+type AuthenticatorFunc func(r *http.Request) (*Principal, error)
+
+// Authenticate calls f. A nil f is [ErrUnavailable].
+func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Principal, error) {
+	if f == nil {
+		return nil, errNotMade
+	}
+	return f(r)
+}
+
+// AnyOf tries authenticators in order until one recognises the credential; that one's answer is final, good or bad. If none
+// does, the answer is [ErrNoCredential]. A request with two credentials is refused before anyone is asked: two methods would
+// otherwise each find their own. Nil members are left out; AnyOf of nothing recognises nothing.
+func AnyOf(authenticators ...Authenticator) Authenticator {
+	return anyOf(slices.DeleteFunc(slices.Clone(authenticators), func(a Authenticator) bool { return a == nil }))
+}
+
+type anyOf []Authenticator
+
+func (a anyOf) Authenticate(r *http.Request) (*Principal, error) {
+	if _, err := CredentialOf(r); err != nil {
+		return nil, err
+	}
+	for _, m := range a {
+		p, err := m.Authenticate(r)
+		switch {
+		case errors.Is(err, ErrNoCredential):
+			continue
+		case err != nil:
+			return nil, err
+		case p == nil:
+			return nil, errNoPrincipal
+		}
+		return p, nil
+	}
+	return nil, ErrNoCredential
+}
+
+// Authorize reports whether p holds every one of the scopes: nil if so, else an [*Error] with CodeInsufficientScope that
+// lists them all. A nil p is [ErrNoCredential]. A string may hold several scopes separated by spaces.
+func Authorize(p *Principal, scopes ...string) error {
+	if p == nil {
+		return ErrNoCredential
+	}
+	return authorize(p, splitScopes(scopes))
+}
+
+func authorize(p *Principal, scopes []string) error {
+	if p.HasScopes(scopes...) {
+		return nil
+	}
+	return &Error{Code: CodeInsufficientScope, Scopes: scopes, KeyID: p.KeyID, Err: ErrInsufficientScope}
+}
+
+// AuthorizeModel reports whether p may use the model: nil if so, else an [*Error] with CodeModelNotAllowed. A nil p is
+// [ErrNoCredential]. See [Principal.AllowsModel].
+func AuthorizeModel(p *Principal, model string) error {
+	if p == nil {
+		return ErrNoCredential
+	}
+	if p.AllowsModel(model) {
+		return nil
+	}
+	return &Error{Code: CodeModelNotAllowed, KeyID: p.KeyID, Err: ErrModelNotAllowed}
+}

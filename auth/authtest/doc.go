@@ -1,0 +1,14 @@
+// Package authtest helps to test handlers, authenticators and gates: principals and requests that carry them, API keys of a
+// manager in memory, signed tokens of every algorithm, and a list of tokens that every verifier must refuse.
+//
+//	r := authtest.WithPrincipal(authtest.Request("POST", "/v1/chat/completions", body), authtest.Principal())
+//
+//	s := authtest.NewSigner(t, "ES256")
+//	tokens, err := jwtauth.New(jwtauth.Config{Issuers: []jwtauth.Issuer{s.Issuer("https://issuer.example", "api")}})
+//	token := s.Token(authtest.Claims("https://issuer.example", "api", time.Now()))
+//	for _, a := range s.Attacks("https://issuer.example", "api", time.Now()) {
+//		... a.Token must be refused; a.Why says what an acceptance would mean
+//	}
+//
+// It is for tests only: its keys are made in the process and its helpers fail the test instead of returning errors.
+package authtest

@@ -1,0 +1,147 @@
+package auth
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/mantlet-go/mantlet/internal/deny"
+)
+
+// The reasons an authenticator refuses for. Test with [errors.Is]; an [*Error] wraps one of them. Only ErrNoCredential lets
+// [AnyOf] go on to the next authenticator.
+var (
+	// ErrNoCredential means that the request carries nothing this authenticator recognises.
+	ErrNoCredential = errors.New("auth: no credential")
+	// ErrTwoCredentials means that the request carries more than one credential, or one header twice.
+	ErrTwoCredentials = errors.New("auth: more than one credential in the request")
+	// ErrInvalid means that the credential was recognised and is wrong.
+	ErrInvalid = errors.New("auth: credential is not valid")
+	// ErrExpired means that the credential was good once and its time is over.
+	ErrExpired = errors.New("auth: credential has expired")
+	// ErrRevoked means that the credential was withdrawn.
+	ErrRevoked = errors.New("auth: credential was revoked")
+	// ErrInsufficientScope means that the caller is known and lacks a scope.
+	ErrInsufficientScope = errors.New("auth: scope is missing")
+	// ErrModelNotAllowed means that the caller is known and may not use the model.
+	ErrModelNotAllowed = errors.New("auth: model is not allowed")
+	// ErrAddressNotAllowed means that the credential is good and may not be used from the client's address.
+	ErrAddressNotAllowed = errors.New("auth: address is not allowed")
+	// ErrUnavailable means that nobody could decide: a store is down or its data too old. It is an answer about us, not
+	// about the credential.
+	ErrUnavailable = errors.New("auth: unavailable")
+)
+
+// Code is the stable machine name of a refusal, as clients see it.
+type Code string
+
+// The codes of this room and the status each is sent with.
+const (
+	// CodeMissingCredentials is 401 with a challenge that has no error parameter (RFC 6750 section 3.1).
+	CodeMissingCredentials Code = Code(deny.MissingCredentials)
+	// CodeInvalidRequest is 400, error="invalid_request".
+	CodeInvalidRequest Code = Code(deny.InvalidRequest)
+	// CodeInvalidAPIKey is 401, error="invalid_token".
+	CodeInvalidAPIKey Code = Code(deny.InvalidAPIKey)
+	// CodeInvalidToken is 401, error="invalid_token".
+	CodeInvalidToken Code = Code(deny.InvalidToken)
+	// CodeTokenExpired is 401, error="invalid_token".
+	CodeTokenExpired Code = Code(deny.TokenExpired)
+	// CodeInsufficientScope is 403, error="insufficient_scope" with all the scopes that are needed.
+	CodeInsufficientScope Code = Code(deny.InsufficientScope)
+	// CodeModelNotAllowed is 403 without a challenge.
+	CodeModelNotAllowed Code = Code(deny.ModelNotAllowed)
+	// CodeAddressNotAllowed is 403 without a challenge.
+	CodeAddressNotAllowed Code = Code(deny.AddressNotAllowed)
+	// CodeUnavailable is 503 with Retry-After and without a challenge.
+	CodeUnavailable Code = Code(deny.AuthUnavailable)
+)
+
+// Error is a refusal with its facts. Authenticators return shared values, so an Error must not be modified after it was
+// returned. Its text and fields are for logs: a client sees the Code's fixed sentence only.
+type Error struct {
+	// Code is what the client is told. Empty means the code of the reason Err wraps; see [CodeOf].
+	Code Code
+	// Scopes are all the scopes the request needs, when Code is CodeInsufficientScope.
+	Scopes []string
+	// RetryAfter is when to try again, for CodeUnavailable. Zero means 5 seconds.
+	RetryAfter time.Duration
+	// KeyID is the public id of the key that was tried, when one was recognised: a wrong secret on an existing key is worth
+	// an alarm. Empty otherwise.
+	KeyID string
+	// Err is the reason; it wraps one of this package's errors. It must not contain any part of a credential.
+	Err error
+}
+
+// Error returns the text of the reason, or the code.
+func (e *Error) Error() string {
+	if e == nil {
+		return "auth: a nil *Error was returned as an error" // the well-known slip must refuse, not panic
+	}
+	if e.Err == nil {
+		return "auth: " + string(e.Code)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
+
+// LogValue implements [slog.LogValuer].
+func (e *Error) LogValue() slog.Value {
+	if e == nil {
+		return slog.StringValue(e.Error())
+	}
+	attrs := []slog.Attr{slog.String("code", string(CodeOf(e))), slog.String("reason", e.Error())}
+	if e.KeyID != "" {
+		attrs = append(attrs, slog.String("key_id", e.KeyID))
+	}
+	if len(e.Scopes) > 0 {
+		attrs = append(attrs, slog.Any("scopes", e.Scopes))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// reasons maps the sentinels to codes for errors that name none.
+var reasons = [...]struct {
+	err  error
+	code Code
+}{
+	{ErrUnavailable, CodeUnavailable}, // first: what could not be decided must not look decided
+	{ErrTwoCredentials, CodeInvalidRequest},
+	{ErrRevoked, CodeInvalidToken},
+	{ErrExpired, CodeTokenExpired},
+	{ErrInvalid, CodeInvalidToken},
+	{ErrAddressNotAllowed, CodeAddressNotAllowed},
+	{ErrModelNotAllowed, CodeModelNotAllowed},
+	{ErrInsufficientScope, CodeInsufficientScope},
+	{ErrNoCredential, CodeMissingCredentials},
+}
+
+// CodeOf returns the code under which a client is told of err: the Code of an [*Error] in its chain if it is one of this
+// package's, else the code of the reason it wraps. Any other error is CodeUnavailable: it proves nothing about the
+// credential, and a client that is told "invalid" throws a good key away. CodeOf(nil) is "".
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) && e != nil {
+		switch e.Code {
+		case CodeMissingCredentials, CodeInvalidRequest, CodeInvalidAPIKey, CodeInvalidToken, CodeTokenExpired,
+			CodeInsufficientScope, CodeModelNotAllowed, CodeAddressNotAllowed, CodeUnavailable:
+			return e.Code
+		}
+	}
+	for _, x := range reasons {
+		if errors.Is(err, x.err) {
+			return x.code
+		}
+	}
+	return CodeUnavailable
+}

@@ -1,0 +1,153 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/mantlet-go/mantlet/internal/exchange"
+)
+
+// Config configures a [Gate].
+type Config struct {
+	// Authenticator finds out who is calling. Required; use [AnyOf] for several methods.
+	Authenticator Authenticator
+	// Realm is the realm of the challenge, printable ASCII. Empty means "api".
+	Realm string
+	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require].
+	Scopes []string
+	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed when a key is bound to addresses.
+	// Empty means nobody: the client is whoever opened the connection. Inside a pipeline the first room that names trusted
+	// proxies decides for all. New refuses a prefix of length 0: it would let every client choose its address.
+	TrustedProxies []netip.Prefix
+	// MaxBody is how many bytes of a request body [Gate.ModelHandler] reads when no room before it did. Zero means 4 MiB.
+	MaxBody int64
+	// Deny replaces the reply of a refusal, unless a room further out owns the shape of all errors. The headers of the
+	// refusal (WWW-Authenticate, Retry-After) are already set on w; err wraps this package's errors, [CodeOf] names it. It
+	// must not tell the client what err says. Nil means the default reply.
+	Deny func(w http.ResponseWriter, r *http.Request, err error)
+	// Logger gets one record per refusal: level Debug, and Error when authentication was unavailable. Records hold no
+	// credential. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Gate lets through whom its Authenticator knows and who holds the scopes. It is immutable and safe for concurrent use. The
+// zero Gate, and a nil one, let nobody through.
+type Gate struct {
+	auth    Authenticator
+	realm   string
+	scopes  []string
+	proxies *exchange.Proxies
+	maxBody int64
+	deny    func(http.ResponseWriter, *http.Request, error)
+	logger  *slog.Logger
+}
+
+var (
+	errNotMade     = &Error{Code: CodeUnavailable, Err: fmt.Errorf("auth: gate or authenticator was not made by New: %w", ErrUnavailable)}
+	errNoPrincipal = &Error{Code: CodeUnavailable, Err: fmt.Errorf("auth: authenticator returned neither principal nor error: %w", ErrUnavailable)}
+	// errUnrecognised is for a credential that is there and that no authenticator knows. Saying "missing" would be false and
+	// would tell a prober which shapes exist.
+	errUnrecognised = &Error{Code: CodeInvalidAPIKey, Err: fmt.Errorf("auth: no authenticator recognises the credential: %w", ErrInvalid)}
+)
+
+// New returns a Gate. It reports everything that is wrong with cfg at once.
+func New(cfg Config) (*Gate, error) {
+	var errs []error
+	if cfg.Authenticator == nil {
+		errs = append(errs, errors.New("auth: Config.Authenticator is nil: there is no default for who may enter"))
+	}
+	if cfg.Realm == "" {
+		cfg.Realm = "api"
+	}
+	if strings.ContainsFunc(cfg.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
+		errs = append(errs, fmt.Errorf("auth: Config.Realm %q is not printable ASCII", cfg.Realm))
+	}
+	scopes := splitScopes(slices.Clone(cfg.Scopes))
+	for _, s := range scopes {
+		if !ValidScope(s) {
+			errs = append(errs, fmt.Errorf("auth: Config.Scopes: %q is not a scope-token (RFC 6749 section 3.3)", s))
+		}
+	}
+	for _, p := range cfg.TrustedProxies {
+		if !p.IsValid() || p.Bits() == 0 {
+			errs = append(errs, fmt.Errorf("auth: Config.TrustedProxies: %v would trust every peer, or is no prefix", p))
+		}
+	}
+	if cfg.MaxBody < 0 {
+		errs = append(errs, fmt.Errorf("auth: Config.MaxBody %d is negative", cfg.MaxBody))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 4 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Gate{
+		auth: cfg.Authenticator, realm: cfg.Realm, scopes: scopes, proxies: exchange.NewProxies(cfg.TrustedProxies),
+		maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
+	}, nil
+}
+
+// Require returns a Gate that demands these scopes beside the ones g demands; g is unchanged. A string may hold several
+// scopes separated by spaces. What is not a scope-token of RFC 6749 section 3.3 can be held by nobody, so a gate that demands
+// it refuses everyone with 403. Require of a zero or nil Gate is such a Gate.
+func (g *Gate) Require(scopes ...string) *Gate {
+	if g == nil {
+		return &Gate{}
+	}
+	c := *g
+	c.scopes = slices.Clone(g.scopes)
+	for _, s := range splitScopes(scopes) {
+		if !slices.Contains(c.scopes, s) {
+			c.scopes = append(c.scopes, s)
+		}
+	}
+	return &c
+}
+
+// Scopes returns a copy of the scopes g demands of every request.
+func (g *Gate) Scopes() []string {
+	if g == nil {
+		return nil
+	}
+	return slices.Clone(g.scopes)
+}
+
+// Authenticate decides about r without writing a response: who is calling, and do they hold the scopes g demands. The error
+// is never nil when the Principal is. It does not look at the body or the model.
+func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
+	if g == nil || g.auth == nil {
+		return nil, errNotMade
+	}
+	cred, err := CredentialOf(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.auth.Authenticate(r)
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		// RFC 6750 section 3.1: a client that tried another scheme did not know what is wanted; it gets the challenge
+		// alone, as if it had sent nothing.
+		if cred.Source == SourceBearer || cred.Source == SourceHeader {
+			return nil, errUnrecognised
+		}
+		return nil, err
+	case err != nil:
+		return nil, err
+	case p == nil:
+		// Fail closed: nil and nil is a fault in the authenticator, not an anonymous caller.
+		return nil, errNoPrincipal
+	}
+	if err := authorize(p, g.scopes); err != nil {
+		return nil, err
+	}
+	return p, nil
+}

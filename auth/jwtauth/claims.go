@@ -1,0 +1,245 @@
+package jwtauth
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+// maxName bounds a name taken from a token: subject, client, tenant, role, model.
+const maxName = 512
+
+// principal judges the claims of a token whose signature is good, at the time now.
+func (is *issuer) principal(m *members, k *key, now time.Time, leeway time.Duration) (*auth.Principal, error) {
+	p := &auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}
+	if m.find("cnf") != nil {
+		return nil, errBound
+	}
+	if m.find("at_hash") != nil || m.find("c_hash") != nil {
+		return nil, errIDToken // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
+	}
+	if !is.hears(m, m.find("aud")) {
+		return nil, errAudience
+	}
+	var ok bool
+	if p.Subject, ok = m.name(m.find("sub")); !ok || p.Subject == "" {
+		return nil, errSubject
+	}
+	if err := is.times(m, p, now, leeway); err != nil {
+		return nil, err
+	}
+
+	if is.names.ClientID != "" {
+		p.ClientID, ok = m.name(m.find(is.names.ClientID))
+		ok = ok && p.ClientID != "" // limits hang on it: a token without its configured client must not share a nameless one
+	} else if v := m.find("client_id"); v != nil {
+		p.ClientID, ok = m.name(v)
+	} else if v := m.find("azp"); v != nil {
+		p.ClientID, ok = m.name(v)
+	}
+	if !ok {
+		return nil, errMalformed
+	}
+	if p.ClientID == "" {
+		p.ClientID = p.Subject
+	}
+	for _, f := range [...]struct {
+		claim string
+		field *string
+	}{{is.names.Tenant, &p.Tenant}, {is.names.Plan, &p.Plan}} {
+		if f.claim == "" {
+			continue
+		}
+		if v := m.find(f.claim); v != nil {
+			if *f.field, ok = m.name(v); !ok {
+				return nil, errMalformed
+			}
+		}
+	}
+	for _, claim := range [...]string{"scope", "scp"} {
+		if p.Scopes, ok = m.words(p.Scopes, m.find(claim)); !ok {
+			return nil, errMalformed
+		}
+	}
+	for _, s := range p.Scopes {
+		if !auth.ValidScope(s) {
+			return nil, errMalformed
+		}
+	}
+	if v := m.find(is.names.Roles); v != nil {
+		if v.kind != jsonscan.ArrayStart {
+			return nil, errMalformed
+		}
+		if p.Roles, ok = m.words(nil, v); !ok {
+			return nil, errMalformed
+		}
+	}
+	if is.names.Models != "" {
+		// Not nil, even when the claim is missing: the issuer was said to restrict models.
+		if p.Models, ok = m.words([]string{}, m.find(is.names.Models)); !ok {
+			return nil, errMalformed
+		}
+	}
+	m.find("iss") // looked up before; here for its variants
+	if m.variant {
+		return nil, errVariant
+	}
+	return p, nil
+}
+
+// hears reports whether aud holds one of the issuer's audiences: a string, or an array of strings (RFC 7519 section 4.1.3).
+// Nothing else counts, above all not an empty array (CVE-2020-26160).
+func (is *issuer) hears(m *members, aud *member) bool {
+	match := func(s span) bool {
+		got := m.spanText(s)
+		for _, a := range is.audiences {
+			if string(got) == a {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case aud == nil:
+		return false
+	case aud.kind == jsonscan.String:
+		return match(aud.value)
+	case aud.kind == jsonscan.ArrayStart && aud.strings:
+		for _, e := range m.elems[aud.first : aud.first+aud.count] {
+			if match(e) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// times checks exp, nbf and iat, and fills AuthTime and ExpiresAt.
+func (is *issuer) times(m *members, p *auth.Principal, now time.Time, leeway time.Duration) error {
+	exp, ok := m.seconds(m.find("exp"), false)
+	if !ok {
+		return errTime // no exp, no end: refused (RFC 9068 section 2.2)
+	}
+	p.ExpiresAt = time.Unix(exp, 0).UTC()
+	if v := m.find("nbf"); v != nil {
+		nbf, ok := m.seconds(v, true)
+		if !ok {
+			return errTime
+		}
+		if now.Add(leeway).Before(time.Unix(nbf, 0)) {
+			return errEarly
+		}
+	}
+	from := now
+	if v := m.find("iat"); v != nil {
+		iat, ok := m.seconds(v, true)
+		if !ok {
+			return errTime
+		}
+		p.AuthTime = time.Unix(iat, 0).UTC()
+		from = p.AuthTime
+		if now.Add(leeway).Before(p.AuthTime) {
+			return errEarly
+		}
+	}
+	if is.maxLifetime > 0 && p.ExpiresAt.Sub(from) > is.maxLifetime {
+		return errLifetime
+	}
+	if v := m.find("auth_time"); v != nil {
+		at, ok := m.seconds(v, true)
+		if !ok {
+			return errTime
+		}
+		p.AuthTime = time.Unix(at, 0).UTC()
+	}
+	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
+	if !now.Before(p.ExpiresAt.Add(leeway)) {
+		return errExpired
+	}
+	return nil
+}
+
+// seconds reads a NumericDate (RFC 7519 section 2): digits, perhaps a fraction, up to the year 9999. Signs and exponents are
+// refused: nobody writes them, and 1e308 is a date in no other program. A fraction is rounded to the side that shortens the
+// token's life, up for its begin and down for its end.
+func (m *members) seconds(v *member, up bool) (int64, bool) {
+	if v == nil || v.kind != jsonscan.Number {
+		return 0, false
+	}
+	whole, fraction, dot := strings.Cut(string(m.data[v.value.start:v.value.end]), ".")
+	if len(whole) > 12 {
+		return 0, false
+	}
+	var n int64
+	for i := range len(whole) {
+		c := whole[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	for i := range len(fraction) {
+		if c := fraction[i]; c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	if dot && up {
+		n++
+	}
+	return n, n <= 253402300799
+}
+
+// name returns a claim that names something: a string without control characters, of at most 512 bytes.
+func (m *members) name(v *member) (string, bool) {
+	b, ok := m.text(v)
+	if !ok {
+		return "", false
+	}
+	return nameOf(b)
+}
+
+func nameOf(b []byte) (string, bool) {
+	if len(b) > maxName {
+		return "", false
+	}
+	for _, c := range b {
+		if c < ' ' || c == 0x7f {
+			return "", false
+		}
+	}
+	return string(b), true
+}
+
+// words appends the words of a claim to dst: those of a string separated by spaces, or the elements of an array of strings. A
+// missing claim has none.
+func (m *members) words(dst []string, v *member) ([]string, bool) {
+	switch {
+	case v == nil:
+		return dst, true
+	case v.kind == jsonscan.String:
+		s := string(m.spanText(v.value))
+		for i := range len(s) {
+			if s[i] < ' ' || s[i] == 0x7f {
+				return dst, false
+			}
+		}
+		for w := range strings.SplitSeq(s, " ") {
+			if w != "" {
+				dst = append(dst, w)
+			}
+		}
+		return dst, true
+	case v.kind == jsonscan.ArrayStart && v.strings:
+		for _, e := range m.elems[v.first : v.first+v.count] {
+			s, ok := nameOf(m.spanText(e))
+			if !ok || s == "" {
+				return dst, false
+			}
+			dst = append(dst, s)
+		}
+		return dst, true
+	}
+	return dst, false
+}

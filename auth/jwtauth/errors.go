@@ -1,0 +1,40 @@
+package jwtauth
+
+import (
+	"fmt"
+
+	"github.com/mantlet-go/mantlet/auth"
+)
+
+func invalid(reason string) *auth.Error {
+	return &auth.Error{Code: auth.CodeInvalidToken, Err: fmt.Errorf("jwtauth: %s: %w", reason, auth.ErrInvalid)}
+}
+
+// The answers to bad tokens. They are shared and fixed: nothing of a token is ever part of a log line made here.
+var (
+	errNotMade = &auth.Error{Code: auth.CodeUnavailable, Err: fmt.Errorf("jwtauth: verifier was not made by New: %w", auth.ErrUnavailable)}
+
+	errTooLong   = invalid("token is too long")
+	errShape     = invalid("token does not have three segments")
+	errBase64    = invalid("a segment is not canonical base64url")
+	errHeader    = invalid("header is not strict JSON, or too large")
+	errForbidden = invalid("header has a member that is not allowed")
+	errVariant   = invalid("a registered name is spelled in another case")
+	errAlgorithm = invalid("alg is missing or not supported")
+	errKid       = invalid("kid is not a string of 1 to 256 bytes")
+	errType      = invalid("typ is not accepted")
+	errClaims    = invalid("claims are not strict JSON")
+	errIssuer    = invalid("iss is not configured")
+	errKey       = invalid("no key of the issuer fits kid and alg")
+	errSignature = invalid("signature is wrong")
+	errAudience  = invalid("aud does not hold this API")
+	errSubject   = invalid("sub is missing or malformed")
+	errTime      = invalid("exp, nbf, iat or auth_time is missing or malformed")
+	errLifetime  = invalid("token lives longer than the issuer's MaxLifetime")
+	errEarly     = invalid("token is not valid yet")
+	errBound     = invalid("token is bound to a key (cnf) and was sent as a bearer token")
+	errIDToken   = invalid("token is an ID token")
+	errMalformed = invalid("a claim has the wrong type or characters")
+
+	errExpired = &auth.Error{Code: auth.CodeTokenExpired, Err: fmt.Errorf("jwtauth: token has expired: %w", auth.ErrExpired)}
+)

@@ -1,0 +1,128 @@
+package jwtauth
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+// members is the top level of one JSON object, as spans of its text. What the claims mean is decided when it is known who
+// signed them; until then nothing is converted.
+type members struct {
+	data    []byte
+	list    []member
+	elems   []span
+	decoded []byte // unescaped text; spans of it are handed out, so it only ever grows
+	// variant says that a lookup met a name that differs from the wanted one by case only.
+	variant bool
+}
+
+type span struct{ start, end int }
+
+type member struct {
+	name    []byte
+	odd     bool // the name has upper case or non-ASCII characters
+	kind    jsonscan.Kind
+	value   span // a string without its quotes
+	first   int  // the elements of an array in members.elems
+	count   int
+	strings bool // all elements are strings
+}
+
+var (
+	limits       = jsonscan.Limits{Bytes: -1, Depth: 16, Keys: maxClaims, TotalKeys: 1024, ArrayLen: 1024, Nodes: 4096, NumberLen: 32, Exponent: 10}
+	errNotObject = errors.New("not an object")
+)
+
+func (m *members) reset(data []byte) {
+	m.data, m.list, m.elems, m.variant = data, m.list[:0], m.elems[:0], false
+	m.decoded = nil // strings of the last token may still point into it
+}
+
+// read scans data, which must be one JSON object.
+func (m *members) read(s *jsonscan.Scanner, data []byte) error {
+	m.reset(data)
+	return s.Scan(data, &limits, m)
+}
+
+// Visit implements [jsonscan.Visitor].
+func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error {
+	switch p.Depth() {
+	case 0:
+		if k != jsonscan.ObjectStart && k != jsonscan.ObjectEnd {
+			return errNotObject
+		}
+	case 1:
+		if k == jsonscan.ObjectEnd || k == jsonscan.ArrayEnd {
+			return nil
+		}
+		name, _ := p.Key(0)
+		if p.Escaped(0) {
+			name = m.unescape(name)
+		}
+		v := member{name: name, kind: k, value: span{start, end}, first: len(m.elems), strings: k == jsonscan.ArrayStart}
+		if k == jsonscan.String {
+			v.value = span{start + 1, end - 1}
+		}
+		for _, c := range name {
+			v.odd = v.odd || c >= 0x80 || c >= 'A' && c <= 'Z'
+		}
+		m.list = append(m.list, v)
+	case 2:
+		if _, element := p.Index(1); !element {
+			return nil
+		}
+		v := &m.list[len(m.list)-1]
+		if k != jsonscan.String {
+			v.strings = false
+			return nil
+		}
+		m.elems = append(m.elems, span{start + 1, end - 1})
+		v.count++
+	}
+	return nil
+}
+
+// find returns the member of exactly this name, or nil. A member whose name differs by case only sets variant: to another
+// reader of the token it would be this one.
+func (m *members) find(name string) *member {
+	var found *member
+	upper := false
+	for i := range len(name) {
+		upper = upper || name[i] >= 'A' && name[i] <= 'Z' || name[i] >= 0x80
+	}
+	for i := range m.list {
+		v := &m.list[i]
+		switch {
+		case string(v.name) == name:
+			found = v
+		case (v.odd || upper) && strings.EqualFold(string(v.name), name):
+			m.variant = true
+		}
+	}
+	return found
+}
+
+// text returns the text of a string member; false for nil and for any other kind.
+func (m *members) text(v *member) ([]byte, bool) {
+	if v == nil || v.kind != jsonscan.String {
+		return nil, false
+	}
+	return m.spanText(v.value), true
+}
+
+func (m *members) spanText(s span) []byte {
+	raw := m.data[s.start:s.end]
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		return m.unescape(raw)
+	}
+	return raw
+}
+
+func (m *members) unescape(raw []byte) []byte {
+	n := len(m.decoded)
+	m.decoded = jsonscan.AppendUnquoted(m.decoded, raw)
+	return m.decoded[n:len(m.decoded):len(m.decoded)]
+}

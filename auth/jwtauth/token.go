@@ -1,0 +1,187 @@
+package jwtauth
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+const (
+	maxHeader = 1 << 10 // bytes of the decoded header
+	maxKid    = 256
+	maxClaims = 128 // members of one object
+)
+
+// shaped reports whether s has exactly two dots. It stops at the third: a flood of dots costs nothing (CVE-2025-30204).
+func shaped(s string) bool {
+	_, rest, ok := strings.Cut(s, ".")
+	if !ok {
+		return false
+	}
+	_, rest, ok = strings.Cut(rest, ".")
+	return ok && strings.IndexByte(rest, '.') < 0
+}
+
+// scratch is the working memory of one verification.
+type scratch struct {
+	scanner   jsonscan.Scanner
+	buf       []byte // the three decoded segments
+	signed    int    // length of header.payload in the token
+	rawHeader []byte
+	rawClaims []byte
+	signature []byte
+
+	header  header
+	members members
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (s *scratch) release() {
+	s.rawHeader, s.rawClaims, s.signature, s.header = nil, nil, nil, header{}
+	s.members.reset(nil)
+	clear(s.buf[:cap(s.buf)]) // a token is a credential: it does not lie around
+	scratches.Put(s)
+}
+
+// decode splits the token and decodes its segments.
+func (s *scratch) decode(token string) error {
+	if !shaped(token) {
+		return errShape
+	}
+	first := strings.IndexByte(token, '.')
+	s.signed = first + 1 + strings.IndexByte(token[first+1:], '.')
+	h, c, sig := token[:first], token[first+1:s.signed], token[s.signed+1:]
+	if h == "" || c == "" || sig == "" {
+		return errShape // an empty signature is the form of alg "none"
+	}
+	if len(h) > maxHeader/3*4+4 {
+		return errHeader
+	}
+	b := s.buf[:0]
+	var ok [3]bool
+	b, ok[0] = appendBase64URL(b, h)
+	i := len(b)
+	b, ok[1] = appendBase64URL(b, c)
+	j := len(b)
+	b, ok[2] = appendBase64URL(b, sig)
+	s.buf = b
+	if !ok[0] || !ok[1] || !ok[2] {
+		return errBase64
+	}
+	s.rawHeader, s.rawClaims, s.signature = b[:i:i], b[i:j:j], b[j:]
+	if len(s.rawHeader) > maxHeader {
+		return errHeader
+	}
+	return nil
+}
+
+// sextets maps a character of the base64url alphabet (RFC 4648 section 5) to its value, any other to 0xff.
+var sextets = func() (t [256]uint8) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = uint8(i)
+	}
+	return t
+}()
+
+// appendBase64URL appends the bytes that s encodes and reports whether s is their only spelling: alphabet characters and
+// nothing else, no padding, unused bits zero. encoding/base64 skips line breaks even when it is strict.
+func appendBase64URL(dst []byte, s string) ([]byte, bool) {
+	dst = slices.Grow(dst, len(s)/4*3+2)
+	n := len(dst)
+	for ; len(s) >= 4; s = s[4:] {
+		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
+		if a|b|c|d >= 0x80 {
+			return dst[:n], false
+		}
+		out := dst[n : n+3]
+		out[0], out[1], out[2] = a<<2|b>>4, b<<4|c>>2, c<<6|d
+		n += 3
+	}
+	dst = dst[:n]
+	switch len(s) {
+	case 0:
+		return dst, true
+	case 2:
+		a, b := sextets[s[0]], sextets[s[1]]
+		if a|b >= 0x80 || b&0x0f != 0 {
+			return dst, false
+		}
+		return append(dst, a<<2|b>>4), true
+	case 3:
+		a, b, c := sextets[s[0]], sextets[s[1]], sextets[s[2]]
+		if a|b|c >= 0x80 || c&0x03 != 0 {
+			return dst, false
+		}
+		return append(dst, a<<2|b>>4, b<<4|c>>2), true
+	}
+	return dst, false // a single character encodes no byte
+}
+
+// header is what counts of a JOSE header. Its slices point into the scratch.
+type header struct {
+	alg    *algorithm
+	kid    []byte
+	hasKid bool
+	typ    []byte // without "application/", in any case; nil for none
+}
+
+// forbidden are header members that would bring a key, a location of a key, an extension or another format with the token.
+// RFC 7515 section 4.1.11 wants unknown crit names refused; none is known here, so crit itself is.
+var forbidden = [...]string{"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty"}
+
+// readHeader reads the JOSE header.
+func (s *scratch) readHeader() error {
+	m := &s.members
+	if err := m.read(&s.scanner, s.rawHeader); err != nil {
+		return errHeader
+	}
+	for _, name := range forbidden {
+		if m.find(name) != nil {
+			return errForbidden
+		}
+	}
+	alg, kid, typ := m.find("alg"), m.find("kid"), m.find("typ")
+	if m.variant {
+		return errVariant
+	}
+	var name []byte
+	var ok bool
+	if name, ok = m.text(alg); !ok {
+		return errAlgorithm
+	}
+	if s.header.alg = algorithms[string(name)]; s.header.alg == nil {
+		return errAlgorithm // "none" is no row of the table, in any case
+	}
+	if kid != nil {
+		if s.header.kid, ok = m.text(kid); !ok || len(s.header.kid) == 0 || len(s.header.kid) > maxKid {
+			return errKid
+		}
+		s.header.hasKid = true
+	}
+	if typ != nil {
+		if s.header.typ, ok = m.text(typ); !ok || len(s.header.typ) == 0 {
+			return errType
+		}
+		const application = "application/"
+		if t := s.header.typ; len(t) > len(application) && strings.EqualFold(string(t[:len(application)]), application) {
+			s.header.typ = t[len(application):]
+		}
+	}
+	return nil
+}
+
+// accepts reports whether the issuer takes tokens of this typ.
+func (is *issuer) accepts(typ []byte) bool {
+	for _, t := range is.types {
+		if len(t) == len(typ) && strings.EqualFold(t, string(typ)) {
+			return true
+		}
+	}
+	return false
+}
