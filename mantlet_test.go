@@ -565,3 +565,19 @@ func TestRequestsAtOnceShareNothingTheyShouldNot(t *testing.T) {
 		t.Errorf("%v, %d bodies arrived", bad, len(seen))
 	}
 }
+
+func TestARequestThatNeverReachedTheModelReportsNoUsage(t *testing.T) {
+	h := build(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("plain text")) })
+	h.ask("POST", "/v1/chat/completions", "", hello)
+	h.ask("POST", "/v1/chat/completions", h.key, `{"model":1}`)
+	h.ask("POST", "/v1/chat/completions", h.key, hello)
+	all := h.records(t)
+	for i, v := range all[:2] {
+		if _, ok := v["gen_ai.usage.input_tokens"]; ok {
+			t.Errorf("request %d: %v", i, v)
+		}
+	}
+	if v := all[2]; v["gen_ai.usage.input_tokens"] == nil || v["gen_ai.usage.input_tokens"] == 0.0 || v["x.usage_estimated"] != true {
+		t.Errorf("a reply that says nothing of its usage is not measured by its length: %v", v)
+	}
+}

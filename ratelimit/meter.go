@@ -187,8 +187,11 @@ func (m *meter) End(o exchange.Out, how exchange.Outcome) {
 	}
 	defer m.logShadow()
 	used, known, done := r.ended()
-	if !done || !m.tokens && m.x.Dialect() == dialect.Unknown {
-		return
+	if !done || m.x.Refused() || !known && !m.tokens {
+		return // a room inside refused and nothing was used, or this limiter knows nothing of tokens
+	}
+	if _, told := m.x.Usage(); told && !known {
+		return // a limiter further in knows as much or more
 	}
 	m.x.SetUsage(exchange.Usage{Input: used.Input, CachedInput: used.CachedInput, Output: used.Output, MicroUSD: used.MicroUSD,
 		Known: known, Estimated: !known})

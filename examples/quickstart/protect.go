@@ -79,7 +79,7 @@ func protect(ctx context.Context, o options) (*protected, error) {
 	if p.log, err = openLog(o.data); err != nil {
 		return nil, err
 	}
-	logger := slog.New(audit.SafeHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 
 	// How much: floods by address before anything else, then the key's plan, then the slots of the model server.
 	flood, err := ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
