@@ -304,7 +304,7 @@ func (rec *record) Header(o exchange.Out, status int) exchange.Mode {
 // Body implements exchange.Tap.
 func (rec *record) Body(o exchange.Out, b *exchange.Body) error {
 	if b.Kind != exchange.Chunk {
-		if facts := b.Facts(o.Exchange()); facts != nil {
+		if facts, _ := b.Meta(o.Exchange()); facts != nil {
 			rec.read(facts)
 		}
 	}

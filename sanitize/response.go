@@ -34,6 +34,7 @@ type tap struct {
 	payload  []byte // the rewritten payload
 	raw      []byte // the rewritten event
 	body     exchange.Body
+	content  bool // the current event still has text for the reader
 	verbatim bool // every text of the current event has been released as it is
 	redone   bool // something was redacted in this response
 	cut      bool // the response was withheld after it had begun, without a way to say so
@@ -266,7 +267,8 @@ func (t *tap) doc(o exchange.Out, b *exchange.Body) error {
 	if len(h["Trailer"]) == 0 { // with a length there would be no trailers
 		h.Set("Content-Length", strconv.Itoa(len(out)))
 	}
-	return o.Send(&exchange.Body{Kind: exchange.Doc, Data: out})
+	t.body.Rewrite(b, out, nil, true)
+	return o.Send(&t.body)
 }
 
 func sortEdits(e []edit) { slices.SortFunc(e, func(a, b edit) int { return a.start - b.start }) }
@@ -289,7 +291,7 @@ func (t *tap) frame(o exchange.Out, b *exchange.Body) error {
 	payload := b.Payload
 	ends := t.ending.find(t.dialect, facts, payload, t.anyHeld())
 	t.edits, t.arena = t.edits[:0], t.arena[:0]
-	t.verbatim = true
+	t.verbatim, t.content = true, false
 	var like []byte
 	for i := range facts.Texts {
 		tx := &facts.Texts[i]
@@ -305,6 +307,7 @@ func (t *tap) frame(o exchange.Out, b *exchange.Body) error {
 		whole := tx.Whole || t.stream == nil || t.dialect == dialect.Unknown && isLabel(payload, tx.Start)
 		c := t.channels[tx.Channel]
 		if whole {
+			t.content = t.content || len(text) > 0
 			// A complete text. Where it repeats what its channel has streamed, the channel is complete too.
 			if c != nil && c.stream.Held() > 0 {
 				if err := t.flush(o, b, func(k *channel) bool { return k == c }); err != nil {
@@ -329,6 +332,7 @@ func (t *tap) frame(o exchange.Out, b *exchange.Body) error {
 		if ends(c) && lastOfChannel(facts.Texts, i) {
 			t.out = c.stream.Flush(t.out)
 		}
+		t.content = t.content || len(t.out) > 0
 		if err := t.noted(o, c.stream); err != nil {
 			return err
 		}
@@ -414,8 +418,7 @@ func (t *tap) blankTokens(facts *dialect.Response) {
 // sendPayload sends b with t.payload as its data.
 func (t *tap) sendPayload(o exchange.Out, b *exchange.Body) error {
 	t.raw = appendEvent(t.raw[:0], t.format, b.Data, t.payload)
-	t.body.SetFrame(t.raw, b.Event, t.payload)
-	t.body.Truncated = b.Truncated
+	t.body.Rewrite(b, t.raw, t.payload, t.content)
 	return o.Send(&t.body)
 }
 

@@ -99,14 +99,17 @@ func (e *engineV5) check(doc any) (v *violation) {
 			v = &violation{cause: errEngine}
 		}
 	}()
-	if v := e.one(e.schema, doc, nil); v != nil {
+	if v := e.one(e.schema, doc); v != nil {
 		return v
 	}
 	object, _ := doc.(map[string]any)
 	for _, l := range e.lists {
 		list, _ := object[l.name].([]any)
 		for i, element := range list {
-			if v := e.one(l.items, element, []string{l.name, strconv.Itoa(i)}); v != nil {
+			if v := e.one(l.items, element); v != nil {
+				if v.cause == nil { // an engine that failed names no place
+					v.path = append([]string{l.name, strconv.Itoa(i)}, v.path...)
+				}
 				return v
 			}
 		}
@@ -114,8 +117,8 @@ func (e *engineV5) check(doc any) (v *violation) {
 	return nil
 }
 
-// one asks one schema about one value, which stands at the path at.
-func (e *engineV5) one(s *jsonschema.Schema, value any, at []string) *violation {
+// one asks one schema about one value; the path of the violation begins there.
+func (e *engineV5) one(s *jsonschema.Schema, value any) *violation {
 	err := s.Validate(value)
 	if err == nil {
 		return nil
@@ -125,10 +128,9 @@ func (e *engineV5) one(s *jsonschema.Schema, value any, at []string) *violation 
 		return &violation{cause: errEngine}
 	}
 	leaf := relevant(ve)
-	inside := tokens(leaf.InstanceLocation)
-	v := &violation{path: append(at, inside...), keyword: keywordOf(leaf)}
+	v := &violation{path: tokens(leaf.InstanceLocation), keyword: keywordOf(leaf)}
 	if v.keyword == "required" {
-		v.missing = e.missing(leaf, inside, value)
+		v.missing = e.missing(leaf, v.path, value)
 	}
 	return v
 }

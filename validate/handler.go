@@ -14,6 +14,7 @@ import (
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/dialect"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // Handler returns a handler that runs next only for requests whose body was accepted. next reads the same bytes from
@@ -92,9 +93,16 @@ func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	x.Put(receivedKey{}, true)
 
 	// One pass: grammar and limits here, the facts of the request for the rooms behind.
-	facts := new(dialect.Request)
+	facts := newFacts()
 	facts.Reset(x.Dialect())
-	if e := v.scan(data, facts); e != nil {
+	var visitor jsonscan.Visitor = facts
+	var t *tape
+	if v.schema != nil {
+		t = newTape(facts)
+		defer t.release()
+		visitor = t
+	}
+	if e := v.scan(data, visitor); e != nil {
 		return e
 	}
 	facts.Finish(data)
@@ -102,7 +110,20 @@ func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	if facts.Model != "" {
 		x.SetModel(facts.Model)
 	}
-	return v.conform(data)
+	if v.schema == nil {
+		return nil
+	}
+	return v.conform(data, t)
+}
+
+// newFacts returns facts with room for the texts of a short conversation, in one piece.
+func newFacts() *dialect.Request {
+	f := new(struct {
+		request dialect.Request
+		texts   [8]dialect.Text
+	})
+	f.request.Texts = f.texts[:0]
+	return &f.request
 }
 
 // bodyless reports whether RFC 9110 section 9.3 gives content in such a request no meaning. CONNECT is not among them:
@@ -125,7 +146,7 @@ func (v *Validator) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 	if bounded {
 		// Now it must go: net/http watches for a vanished client by reading on, and a deadline there would cancel a
 		// long answer.
-		http.NewResponseController(w).SetReadDeadline(time.Time{})
+		setReadDeadline(w, time.Time{})
 	}
 	return data, nil
 }
@@ -140,7 +161,22 @@ func (v *Validator) bound(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
 		limit = min(limit, s.ReadTimeout)
 	}
-	return http.NewResponseController(w).SetReadDeadline(x.Start().Add(limit)) == nil
+	return setReadDeadline(w, x.Start().Add(limit))
+}
+
+// setReadDeadline does what http.ResponseController does, and reports whether it worked. The controller makes a new error
+// for each writer that has no deadlines, which costs more than the whole question.
+func setReadDeadline(w http.ResponseWriter, t time.Time) bool {
+	for {
+		switch u := w.(type) {
+		case interface{ SetReadDeadline(time.Time) error }:
+			return u.SetReadDeadline(t) == nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = u.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 // unread turns an error of the connection into a refusal.

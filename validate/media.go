@@ -35,7 +35,7 @@ func (v *Validator) accepts(lines []string) bool {
 	if len(lines) != 1 { // two Content-Type lines: every reader may pick another one
 		return false
 	}
-	if slices.Contains(v.types, lines[0]) { // nearly always, and without an allocation
+	if v.usual(lines[0]) { // nearly always, and without an allocation
 		return true
 	}
 	// ParseMediaType refuses a parameter that is given twice with different values, and a list of types.
@@ -49,4 +49,20 @@ func (v *Validator) accepts(lines []string) bool {
 	// RFC 8259 section 8.1: JSON between systems is UTF-8. Other parameters mean nothing for JSON.
 	charset, ok := params["charset"]
 	return !ok || strings.EqualFold(charset, "utf-8")
+}
+
+// usual reports whether line is an accepted media type as nearly every client spells it: alone, or followed by the one
+// charset.
+func (v *Validator) usual(line string) bool {
+	for _, t := range v.types {
+		rest, ok := strings.CutPrefix(line, t)
+		if !ok {
+			continue
+		}
+		switch rest {
+		case "", "; charset=utf-8", ";charset=utf-8", "; charset=UTF-8", ";charset=UTF-8":
+			return true
+		}
+	}
+	return false
 }

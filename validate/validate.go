@@ -204,10 +204,18 @@ func (v *Validator) Check(body []byte) error {
 	if int64(len(body)) > v.maxBytes {
 		return refuse(deny.BodyTooLarge)
 	}
-	if e := v.scan(body, nil); e != nil {
+	if v.schema == nil {
+		if e := v.scan(body, nil); e != nil {
+			return e
+		}
+		return nil
+	}
+	t := newTape(nil)
+	defer t.release()
+	if e := v.scan(body, t); e != nil {
 		return e
 	}
-	if e := v.conform(body); e != nil {
+	if e := v.conform(body, t); e != nil {
 		return e
 	}
 	return nil
@@ -238,14 +246,11 @@ func (v *Validator) scan(body []byte, visitor jsonscan.Visitor) *Error {
 	return e
 }
 
-// conform asks the schema about a body that scan accepted.
-func (v *Validator) conform(body []byte) *Error {
-	if v.schema == nil {
-		return nil
-	}
-	doc, err := decode(body)
+// conform asks the schema about a body that scan accepted, with t along.
+func (v *Validator) conform(body []byte, t *tape) *Error {
+	doc, err := t.tree(body)
 	if err != nil {
-		e := refuse(deny.InvalidJSON) // the scanner accepts less than encoding/json, so this is not expected; closed anyway
+		e := refuse(deny.InvalidJSON) // Limits.Depth is off, and the body goes down further than anybody may follow
 		e.cause = err
 		return e
 	}

@@ -99,6 +99,8 @@ type Body struct {
 	facts   *dialect.Response
 	scanned bool
 	bad     bool
+	origin  *Body // what a rewritten piece was before
+	content bool  // a rewritten piece still has text for the reader
 }
 
 // replies are the facts of pieces that have gone out. No handler ever sees one, so unlike the exchange they are pooled.
@@ -115,10 +117,37 @@ func (b *Body) release() {
 	}
 }
 
-// SetFrame makes b another stream event: its exact bytes, type and data. A tap that rewrites events keeps one Body for all of
-// them: the memory of its facts is used again.
-func (b *Body) SetFrame(data, event, payload []byte) {
-	*b = Body{Kind: Frame, Data: data, Event: event, Payload: payload, HasPayload: true, facts: b.facts}
+// Rewrite makes b the piece from with other text: its exact bytes and, for a Frame, its data; content says whether it still
+// has text for the reader. Only text may differ: what [Body.Meta] says of from stays true. A tap that rewrites many pieces keeps
+// one Body for all of them.
+func (b *Body) Rewrite(from *Body, data, payload []byte, content bool) {
+	*b = Body{Kind: from.Kind, Data: data, Event: from.Event, Payload: payload, HasPayload: from.HasPayload, Truncated: from.Truncated,
+		facts: b.facts, origin: from, content: content}
+}
+
+// Meta returns what the piece says beside its text (usage, finish reason, model), and whether it has text for the reader. Of a
+// rewritten piece that is what it said before, so nothing is scanned again; the Texts of what Meta returns must not be used.
+func (b *Body) Meta(x *Exchange) (facts *dialect.Response, content bool) {
+	if b.origin != nil {
+		facts, _ = b.origin.Meta(x)
+		return facts, b.content
+	}
+	if facts = b.Facts(x); facts != nil {
+		content = facts.HasContent
+	}
+	return facts, content
+}
+
+// told is Meta as far as somebody has asked for it before.
+func (b *Body) told() (facts *dialect.Response, content bool) {
+	if b.origin != nil {
+		facts, _ = b.origin.told()
+		return facts, b.content
+	}
+	if !b.scanned || b.bad {
+		return nil, false
+	}
+	return b.facts, b.facts.HasContent
 }
 
 // Facts returns what the piece says in the request's dialect, scanned once for all taps. It is nil when the piece is not JSON.

@@ -305,3 +305,23 @@ func BenchmarkWrite(b *testing.B) {
 		})
 	}
 }
+
+func TestARewrittenPieceKeepsWhatIsNotTextAndIsScannedAgainForText(t *testing.T) {
+	const in = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"secret\"},\"finish_reason\":\"stop\"}]}\n\n"
+	var own exchange.Body
+	var outer string
+	rec := httptest.NewRecorder()
+	h := room(tapFunc{header: mode(exchange.Frames), body: func(o exchange.Out, b *exchange.Body) error {
+		meta, content := b.Meta(o.Exchange())
+		facts := b.Facts(o.Exchange())
+		outer = fmt.Sprintf("%s %v %s", meta.Finish, content, b.Payload[facts.Texts[0].Start:facts.Texts[0].End])
+		return o.Send(b)
+	}}, room(tapFunc{header: mode(exchange.Frames), body: func(o exchange.Out, b *exchange.Body) error {
+		own.Rewrite(b, bytes.Replace(b.Data, []byte("secret"), []byte("[X]"), 1), bytes.Replace(b.Payload, []byte("secret"), []byte("[X]"), 1), true)
+		return o.Send(&own)
+	}}, write("text/event-stream", in)))
+	h.ServeHTTP(rec, httptest.NewRequest("POST", "/v1/chat/completions", nil))
+	if outer != "stop true [X]" || !strings.Contains(rec.Body.String(), "[X]") {
+		t.Errorf("%q, %q", outer, rec.Body)
+	}
+}

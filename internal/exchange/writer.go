@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/dialect"
 	"github.com/mantlet-go/mantlet/internal/sse"
 )
 
@@ -437,8 +438,10 @@ func (l *level) frame(ev sse.Event) error {
 
 // write sends a piece to the writer below.
 func (l *level) write(b *Body) error {
-	if l.first && b.Kind == Frame && b.scanned && !b.bad {
-		l.x.noteFrame(b)
+	if l.first && b.Kind == Frame {
+		if facts, content := b.told(); facts != nil {
+			l.x.noteFrame(facts, content)
+		}
 	}
 	_, err := l.direct(b.Data)
 	return err
@@ -471,14 +474,18 @@ func (l *level) count(n int64, err error) {
 }
 
 // noteFrame keeps what a passing stream event tells about the whole response.
-func (x *Exchange) noteFrame(b *Body) {
+func (x *Exchange) noteFrame(facts *dialect.Response, content bool) {
+	n := len(facts.Finish)
+	if !content && (n == 0 || n > 64) {
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if b.facts.HasContent && x.response.FirstToken.IsZero() {
+	if content && x.response.FirstToken.IsZero() {
 		x.response.FirstToken = time.Now()
 	}
-	if n := len(b.facts.Finish); n > 0 && n <= 64 {
-		x.response.Finish = string(b.facts.Finish)
+	if n > 0 && n <= 64 && x.response.Finish != string(facts.Finish) {
+		x.response.Finish = string(facts.Finish)
 	}
 }
 
