@@ -103,7 +103,7 @@ func BenchmarkStore(b *testing.B) {
 			for b.Loop() {
 				claims[0].Key.A = keys[order[i&(1<<16-1)]]
 				i++
-				if ok, _ := m.Reserve(nil, time.Now(), ratelimit.ID{}, claims, out); !ok {
+				if ok, _ := m.Reserve(context.Background(), time.Now(), ratelimit.ID{}, claims, out); !ok {
 					b.Fatal("refused")
 				}
 			}

@@ -228,7 +228,7 @@ func TestAUsedUpDayIsAQuotaAndNotWorthSleepingOn(t *testing.T) {
 		if w := do(h, httptest.NewRequest("GET", "/", nil)); w.Code != 429 || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("a nanosecond before midnight: %d %v", w.Code, w.Header())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if w := do(h, httptest.NewRequest("GET", "/", nil)); w.Code != 200 {
 			t.Errorf("at midnight: %d", w.Code)
 		}
@@ -358,7 +358,7 @@ func TestHoweverAHandlerEndsTheReservationIsSettled(t *testing.T) {
 		}, ratelimit.Usage{Input: 3, Output: 4}},
 		"the handler reports, then fails": {func(w http.ResponseWriter, r *http.Request) {
 			res(r).Report(ratelimit.Usage{Output: 33})
-			http.Error(w, "no", 502)
+			http.Error(w, "no", http.StatusBadGateway)
 		}, ratelimit.Usage{Output: 33}},
 		"the handler reports, then panics": {func(w http.ResponseWriter, r *http.Request) { res(r).Report(ratelimit.Usage{Output: 133}); panic("x") }, ratelimit.Usage{Input: in, Output: 133}},
 		"Anthropic usage cut off in the middle": {func(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,6 @@ import (
 // ending tells which channels an event ends. Choices of one reply end one by one, so ending them all at the first finish reason
 // would decide live matches of the others too early.
 type ending struct {
-	all     bool
 	indices []uint32 // of choices (chat, completions) or blocks (Anthropic)
 	dialect dialect.Dialect
 	index   uint32 // of the element that is being scanned

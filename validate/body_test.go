@@ -51,8 +51,7 @@ func TestBodyWithoutAValidatorIsErrNoBody(t *testing.T) {
 
 // counting counts how often it is decoded.
 type counting struct {
-	N     int `json:"n"`
-	calls *int
+	N int `json:"n"`
 }
 
 var decodes int
@@ -138,7 +137,6 @@ func TestALoneCaseVariantDoesNotFillAField(t *testing.T) {
 		At       time.Time          `json:"at"`
 		Tree     *tree              `json:"tree"`
 		Hidden   string             `json:"-"`
-		private  string             //
 	}
 	for body, ok := range map[string]bool{
 		`{"model":"a","stream":true,"key":"k","Untagged":1,"user":"u"}`: true,

@@ -3,6 +3,8 @@ package validate
 import (
 	"encoding/json"
 	"reflect"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // What tests of the package from outside need of its inside.
@@ -45,6 +47,18 @@ func Lists(schema []byte) []string {
 		names = append(names, l.name)
 	}
 	return names
+}
+
+// Tree scans body and returns the tree that the engine would get; duplicate names are allowed. ok is false when the scan
+// refuses body.
+func Tree(body []byte) (doc any, ok bool, err error) {
+	t := newTape(nil)
+	defer t.release()
+	if jsonscan.Scan(body, &jsonscan.Limits{Depth: -1, AllowDuplicateKeys: true, AllowFoldCollisions: true}, t) != nil {
+		return nil, false, nil
+	}
+	doc, err = t.tree(body)
+	return doc, true, err
 }
 
 // Sentences are the keywords that have a sentence.

@@ -42,6 +42,14 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
+// The tree that the engine gets is the one that encoding/json makes, for every body that the scan accepts.
+func FuzzTreeMatchesEncodingJSON(f *testing.F) {
+	for _, s := range treeCases {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { sameTree(t, body) })
+}
+
 // The format check of patterns never panics, and agrees with RE2 on expressions of the syntax both have.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{`(?<=a)[\w-.]{2,3}\u{41}`, `[^]]\k<x>`, `a{1,500}`, `[[:alpha:]]`, `\Qa+\E`, `\pN`, `[\`, `\p{`, `{1`, `(a|b)+?c*`, `)(`, `a**`, `(|)*`} {

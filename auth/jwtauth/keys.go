@@ -64,7 +64,7 @@ type key struct {
 func newKey(cfg *Key) (key, error) {
 	alg, ok := algorithms[cfg.Algorithm]
 	if !ok {
-		return key{}, fmt.Errorf("Algorithm %q is not supported", cfg.Algorithm)
+		return key{}, fmt.Errorf("algorithm %q is not supported", cfg.Algorithm)
 	}
 	if len(cfg.ID) > maxKid {
 		return key{}, fmt.Errorf("ID is longer than %d bytes", maxKid)

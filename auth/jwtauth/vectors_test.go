@@ -118,7 +118,16 @@ func vector(t *testing.T, k *vectorKey) (key jwtauth.Key, usable bool) {
 		key.Key = &rsa.PublicKey{N: new(big.Int).SetBytes(dec(k.N)), E: int(new(big.Int).SetBytes(dec(k.E)).Int64())}
 	case "EC":
 		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[k.Crv]
-		key.Key = &ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(dec(k.X)), Y: new(big.Int).SetBytes(dec(k.Y))}
+		size := (curve.Params().BitSize + 7) / 8
+		point := make([]byte, 1+2*size)
+		point[0] = 4 // uncompressed, SEC 1 section 2.3.3
+		new(big.Int).SetBytes(dec(k.X)).FillBytes(point[1 : 1+size])
+		new(big.Int).SetBytes(dec(k.Y)).FillBytes(point[1+size:])
+		pub, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key.Key = pub
 	default:
 		t.Fatalf("kty %q", k.Kty)
 	}

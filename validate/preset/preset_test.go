@@ -16,7 +16,7 @@ func TestEveryPresetCompilesAndIsShared(t *testing.T) {
 	for name, p := range map[string]func() *validate.Validator{
 		"OpenAIChat": preset.OpenAIChat, "AnthropicMessages": preset.AnthropicMessages,
 	} {
-		if p() == nil || p() != p() {
+		if first, second := p(), p(); first == nil || first != second {
 			t.Errorf("%s: not one shared validator", name)
 		}
 	}
