@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/fernet"
+	"github.com/mantlet-go/mantlet/internal/raced"
 )
 
 // The key of the specification's vectors. It is public.
@@ -481,7 +482,7 @@ func TestNothingIsAllocatedWhenThereIsRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n >= 1 && !raceEnabled { // a garbage collection may empty the pool; the race detector does so on purpose
+	if n >= 1 && !raced.Enabled { // a garbage collection may empty the pool; the race detector does so on purpose
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/raced"
 )
 
 func denial() *deny.Denial {
@@ -47,7 +48,7 @@ func TestInnerRoomsFindTheOutermostExchange(t *testing.T) {
 }
 
 func TestEnteringCostsTheExchangeTheCopyAndTheID(t *testing.T) {
-	if raced {
+	if raced.Enabled {
 		t.Skip("the race detector allocates for itself")
 	}
 	r := httptest.NewRequest("GET", "/", nil)

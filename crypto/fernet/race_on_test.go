@@ -1,5 +1,0 @@
-//go:build race
-
-package fernet_test
-
-const raceEnabled = true
