@@ -61,6 +61,9 @@ func (p *Pipeline) Describe() Description {
 		if rt.policy.InsecureRawBody {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureRawBody", rt.pattern))
 		}
+		if m, _, _ := strings.Cut(rt.pattern, " "); rt.policy.Body == nil && !rt.policy.InsecureRawBody && (m == "POST" || m == "PUT" || m == "PATCH") {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, or InsecureRawBody for bodies that are not JSON", rt.pattern))
+		}
 		d.Routes = append(d.Routes, RouteDescription{
 			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: rt.stages,
 		})

@@ -30,8 +30,8 @@ type Config struct {
 	// Errors decides what clients see of failures. Nil means [sanitize.NewErrors] with its defaults; a pipeline without
 	// safe errors does not exist.
 	Errors *sanitize.Errors
-	// Flood limits by client address before anything is checked. Its limits count requests only: no body is read here.
-	// Nil means no such limit.
+	// Flood limits by client address before anything is checked. Its limits count requests only: no body is read here. Set
+	// its SkipHeaders, so that clients read the headers of Limits alone. Nil means no such limit.
 	Flood *ratelimit.Limiter
 	// Filter cleans and redacts text in both directions. Nil means that text passes as it is.
 	Filter *sanitize.Filter
@@ -261,7 +261,8 @@ func noBody(next http.Handler) http.Handler {
 		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
 			x, w, r := exchange.Enter(w, r)
 			defer x.Leave()
-			x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "mantlet", Cause: errors.New("mantlet: the route takes no body")})
+			x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "mantlet", Message: "This route takes no request body.",
+				Cause: errors.New("mantlet: the route has neither Body nor InsecureRawBody")})
 			return
 		}
 		next.ServeHTTP(w, r)

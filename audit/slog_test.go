@@ -173,7 +173,7 @@ func TestTheTerminalShowsARequestInShort(t *testing.T) {
 	if err := sink.Write(t.Context(), audit.Batch{Lines: []byte(line), Count: 1}); err != nil {
 		t.Fatal(err)
 	}
-	want := `03:04 WRN 422 POST /v1/chat/completions id=r1 from=192.0.2.0/24 client=team-a found=secret/redact model=demo finish=stop in=3 ms=1.5 error=schema_violation cause=why` + "\n"
+	want := `03:04 WRN 422 POST /v1/chat/completions error=schema_violation client=team-a model=demo finish=stop in=3 ms=1.5 found=secret/redact cause=why from=192.0.2.0/24 id=r1` + "\n"
 	if out.String() != want {
 		t.Errorf("got  %swant %s", out.String(), want)
 	}

@@ -167,56 +167,54 @@ func (s *SlogSink) line(ctx context.Context, line []byte) error {
 	return s.handler.Handle(ctx, r)
 }
 
-// briefNames are the members of a request's line that a terminal shows, in the order of the line.
-var briefNames = map[string]string{
-	"stage": "stage", "request.id": "id", "client.net": "from", "client.address": "from", "http.client_aborted": "client_left",
-	"auth.client_id": "client", "auth.subject": "subject", "sanitize.findings": "found", "gen_ai.request.model": "model",
-	"gen_ai.response.finish_reasons": "finish", "gen_ai.usage.input_tokens": "in", "gen_ai.usage.output_tokens": "out",
-	"x.tokens_per_second": "tokens/s", "x.duration_ms": "ms", "error.type": "error", "x.error.cause": "cause",
+// briefNames are the members of a request's line that a terminal shows, in the order it shows them.
+var briefNames = []struct{ member, name string }{
+	{"stage", "stage"}, {"error.type", "error"}, {"http.client_aborted", "client_left"}, {"auth.client_id", "client"},
+	{"auth.subject", "subject"}, {"gen_ai.request.model", "model"}, {"gen_ai.response.finish_reasons", "finish"},
+	{"gen_ai.usage.input_tokens", "in"}, {"gen_ai.usage.output_tokens", "out"}, {"x.duration_ms", "ms"},
+	{"x.tokens_per_second", "tokens/s"}, {"sanitize.findings", "found"}, {"x.error.cause", "cause"}, {"client.net", "from"},
+	{"client.address", "from"}, {"request.id", "id"},
 }
 
-// brief makes the short form of a request: its status and route as the message, the members of briefNames as attributes.
+// brief makes the short form of a request: its status and route as the message, the members of briefNames and the attributes
+// that were added as attributes.
 func brief(attrs []slog.Attr) (message string, short []slog.Attr) {
-	var method, route, status string
-	client := false
-	short = attrs[:0]
-	for _, a := range attrs {
-		switch a.Key {
-		case "http.request.method":
-			method = a.Value.String()
-		case "http.route":
-			route = a.Value.String()
-		case "http.response.status_code":
-			status = a.Value.String()
-		}
-		name, shown := briefNames[a.Key]
-		switch {
-		case !shown, a.Key == "stage" && a.Value.String() == string(StageCompleted), a.Key == "auth.subject" && client:
-			continue
-		case a.Key == "auth.client_id":
-			client = true
-			for i := range short {
-				if short[i].Key == "subject" {
-					short = append(short[:i], short[i+1:]...)
-					break
-				}
+	find := func(member string) (slog.Value, bool) {
+		for _, a := range attrs {
+			if a.Key == member {
+				return a.Value, true
 			}
-		case a.Key == "sanitize.findings":
-			a.Value = slog.StringValue(briefFindings(a.Value.String()))
-		case a.Key == "gen_ai.response.finish_reasons":
-			a.Value = slog.StringValue(strings.Trim(a.Value.String(), `[]"`))
-		case a.Key == "x.tokens_per_second":
-			a.Value = slog.Int64Value(int64(a.Value.Float64()))
 		}
-		short = append(short, slog.Attr{Key: name, Value: a.Value})
+		return slog.Value{}, false
 	}
-	if route == "" {
-		route = method + " (no route)"
+	text := func(member, otherwise string) string {
+		if v, ok := find(member); ok {
+			return v.String()
+		}
+		return otherwise
 	}
-	if status == "" {
-		status = "-"
+	message = text("http.response.status_code", "-") + " " + text("http.route", text("http.request.method", "")+" (no route)")
+	_, client := find("auth.client_id")
+	for _, n := range briefNames {
+		v, ok := find(n.member)
+		switch {
+		case !ok, n.member == "stage" && v.String() == string(StageCompleted), n.member == "auth.subject" && client:
+			continue
+		case n.member == "sanitize.findings":
+			v = slog.StringValue(briefFindings(v.String()))
+		case n.member == "gen_ai.response.finish_reasons":
+			v = slog.StringValue(strings.Trim(v.String(), `[]"`))
+		case n.member == "x.tokens_per_second":
+			v = slog.Int64Value(int64(v.Float64()))
+		}
+		short = append(short, slog.Attr{Key: n.name, Value: v})
 	}
-	return status + " " + route, short
+	for _, a := range attrs {
+		if name, ok := strings.CutPrefix(a.Key, "attr."); ok {
+			short = append(short, slog.Attr{Key: name, Value: a.Value})
+		}
+	}
+	return message, short
 }
 
 // briefFindings turns the array of findings into words such as "secret/redact email/redact".

@@ -75,3 +75,15 @@ func inAuthorization(v string) Credential {
 	}
 	return Credential{Source: SourceBearer, Value: value}
 }
+
+// StripCredentials deletes from h every header that [CredentialOf] looks at, in any spelling a server behind may read as the same
+// name, and cookies. A reverse proxy behind a Gate calls it on the outgoing header: the caller's credential is for this service,
+// not for the one behind it.
+func StripCredentials(h http.Header) {
+	for name := range h {
+		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+		case "authorization", "proxy-authorization", "x-api-key", "api-key", "cookie":
+			delete(h, name)
+		}
+	}
+}

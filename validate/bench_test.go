@@ -33,15 +33,27 @@ var sizes = []struct {
 	n    int
 }{{"1KB", 1 << 10}, {"100KB", 100 << 10}}
 
-// BenchmarkCheck is the decision: the scan alone, then with the schema of the preset.
+// plainSchema is what a program would write for its own chat endpoint.
+var plainSchema = []byte(`{"type":"object","required":["model","messages"],"properties":{"model":{"type":"string","maxLength":64},
+	"stream":{"type":"boolean"},"temperature":{"type":"number","minimum":0,"maximum":2},"n":{"type":"integer","minimum":1,"maximum":4},
+	"messages":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"object","required":["role","content"],"additionalProperties":false,
+		"properties":{"role":{"enum":["system","user","assistant"]},"content":{"type":"string","maxLength":65536}}}}}}`)
+
+// oddSchema is plainSchema with a keyword in each message that only the engine knows.
+var oddSchema = bytes.Replace(plainSchema, []byte(`"additionalProperties":false`), []byte(`"unevaluatedProperties":false`), 1)
+
+// BenchmarkCheck is the decision: the scan alone, then with the schema of the preset, a plain one, and one that needs the engine for
+// every message.
 func BenchmarkCheck(b *testing.B) {
 	scan, _ := validate.New(validate.Config{Limits: validate.Limits{StringLen: 4 << 20}})
+	plain, _ := validate.New(validate.Config{Schema: plainSchema})
+	odd, _ := validate.New(validate.Config{Schema: oddSchema})
 	for _, s := range sizes {
 		body := conversation(s.n)
 		for _, c := range []struct {
 			name string
 			v    *validate.Validator
-		}{{"scan", scan}, {"preset", preset.OpenAIChat()}} {
+		}{{"scan", scan}, {"preset", preset.OpenAIChat()}, {"plain", plain}, {"engine", odd}} {
 			b.Run(c.name+"/"+s.name, func(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 				b.ReportAllocs()
@@ -95,12 +107,13 @@ func (discard) WriteHeader(int)             {}
 func BenchmarkHandler(b *testing.B) {
 	read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	scan, _ := validate.New(validate.Config{Limits: validate.Limits{StringLen: 4 << 20}})
+	plain, _ := validate.New(validate.Config{Schema: plainSchema})
 	for _, s := range sizes {
 		body := conversation(s.n)
 		for _, c := range []struct {
 			name string
 			h    http.Handler
-		}{{"bare", read}, {"scan", scan.Handler(read)}, {"preset", preset.OpenAIChat().Handler(read)}} {
+		}{{"bare", read}, {"scan", scan.Handler(read)}, {"plain", plain.Handler(read)}, {"preset", preset.OpenAIChat().Handler(read)}} {
 			b.Run(c.name+"/"+s.name, func(b *testing.B) {
 				r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
 				r.Header.Set("Content-Type", "application/json")

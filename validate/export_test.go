@@ -36,6 +36,29 @@ func Whole(schema []byte) func(doc any) bool {
 	return func(doc any) bool { return s.Validate(doc) == nil }
 }
 
+// Sure returns a function that says of a document whether the shortcut in front of the engine finds it "right", "wrong" or
+// a "doubt", and whether the engine accepts it.
+func Sure(schema []byte) (ask func(doc any) (shortcut string, engine bool), err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errEngine
+		}
+	}()
+	c, err := compilerV5(schema)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.Compile(schemaURL)
+	if err != nil {
+		return nil, err
+	}
+	return func(doc any) (shortcut string, engine bool) {
+		shortcut = map[answer]string{right: "right", wrong: "wrong", doubt: "doubt"}[sure(s, doc, 0)]
+		defer func() { recover() }()
+		return shortcut, s.Validate(doc) == nil
+	}, nil
+}
+
 // Lists returns the top-level lists that are checked element by element.
 func Lists(schema []byte) []string {
 	c, _, err := compile(schema)

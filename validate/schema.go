@@ -83,7 +83,7 @@ func compile(raw []byte) (checker, *vocabulary, error) {
 	return c, newVocabulary(doc), nil
 }
 
-// decode turns checked bytes into the tree the engine wants. Numbers stay text, so none loses precision.
+// decode reads a schema. Numbers stay text, so none loses precision.
 func decode(b []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()

@@ -22,12 +22,13 @@ const (
 	wrong               // the engine refuses the value
 )
 
-// maxInPlace bounds how many schemas may be applied to one value inside of each other. The engine refuses everything
-// under a schema that refers to itself without going down in the value; here such a schema runs into this bound.
+// maxInPlace bounds how many schemas may be applied to one value inside of each other. The engine refuses a value under
+// a schema that refers to itself without going down in the value; here such a schema runs into this bound.
 const maxInPlace = 32
 
-// sure answers for the engine. To be exact it looks at all that the engine looks at, in particular at all alternatives
-// when one fits already: in another one the engine may meet an endless loop, which is a refusal.
+// sure answers for the engine, which then would say nothing else. To be exact it looks at all that the engine looks at,
+// in particular at all alternatives of anyOf when one fits already: in another one the engine may meet an endless loop,
+// which is a refusal. It looks at nothing else, so that it never costs more than the engine.
 func sure(s *jsonschema.Schema, v any, inPlace int) answer {
 	if inPlace > maxInPlace {
 		return doubt
@@ -129,10 +130,12 @@ func alternatives(schemas []*jsonschema.Schema, v any, inPlace, most int) answer
 		case doubt:
 			return doubt
 		case right:
-			fits++
+			if fits++; fits > most {
+				return wrong // the engine does not look at the rest either; looking further could cost more than it does
+			}
 		}
 	}
-	return of(1 <= fits && fits <= most)
+	return of(fits > 0)
 }
 
 func hasType(types []string, v any) answer {

@@ -21,7 +21,7 @@ type tape struct {
 	facts  *dialect.Request
 	values []noted
 	open   []int // the containers that are open, as indexes of values
-	items  int   // elements of all arrays together
+	items  int   // the number of elements of all arrays together
 	deep   bool  // nested deeper than maxTreeDepth
 }
 

@@ -22,7 +22,7 @@ func main() {
 	ollama, _ := url.Parse("http://127.0.0.1:11434") // or vLLM, llama.cpp, a handler of your own
 	model := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(ollama)
-		r.Out.Header.Del("Authorization") // the caller's key ends here
+		auth.StripCredentials(r.Out.Header) // the caller's key ends here
 	}}
 
 	keys := must(apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "live"}))

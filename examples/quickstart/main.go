@@ -31,9 +31,9 @@ func main() {
 	flag.StringVar(&o.upstream, "upstream", "", "URL of an OpenAI-compatible server; empty for the built-in stand-in")
 	flag.StringVar(&o.plan, "plan", "free", "plan of the key: free or pro")
 	flag.StringVar(&o.stats, "stats", "", "loopback address that tells counters at /debug/stats, for tests; empty for none")
-	describe := flag.Bool("describe", false, "print what the pipeline enforces and exit")
+	flag.BoolVar(&o.describe, "describe", false, "print what the pipeline enforces and exit")
+	flag.BoolVar(&o.show, "show", false, "print the prompts captured in -data, decrypted, and exit")
 	flag.Parse()
-	o.describe = *describe
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -45,11 +45,14 @@ func main() {
 // options are the command line.
 type options struct {
 	addr, data, upstream, plan, stats string
-	describe                          bool
+	describe, show                    bool
 }
 
 func run(ctx context.Context, o options) (err error) {
-	p, err := protect(ctx, o)
+	if o.show {
+		return show(os.Stdout, o.data)
+	}
+	p, err := protect(o)
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,12 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	// The last thing that can fail: a start that did not come up leaves no key behind.
+	key, err := p.freshKey(ctx)
+	if err != nil {
+		l.Close()
+		return err
+	}
 	srv := &http.Server{
 		Handler:           p.pipeline,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -84,7 +93,8 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
-	fmt.Fprintf(os.Stdout, "MANTLET_API_KEY=%s\n", p.key.Reveal())
+	fmt.Fprintf(os.Stderr, "listening on http://%s, stop with Ctrl-C\n", l.Addr())
+	fmt.Fprintf(os.Stdout, "MANTLET_API_KEY=%s\n", key.Reveal())
 
 	select {
 	case err := <-failed:

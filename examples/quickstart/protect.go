@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mantlet-go/mantlet"
@@ -30,7 +32,7 @@ import (
 var plans = []ratelimit.Plan{
 	{Name: "free", DefaultOutput: 128, Limits: []ratelimit.Limit{
 		{Name: "requests", Max: 60, Burst: 10, Per: time.Minute},
-		{Name: "tokens", Max: 6000, Burst: 1000, Per: time.Minute, Cost: ratelimit.Tokens},
+		{Name: "tokens", Max: 3000, Burst: 1000, Per: time.Minute, Cost: ratelimit.Tokens},
 		{Name: "running", Max: 4, Parallel: true},
 	}},
 	{Name: "pro", DefaultOutput: 256, Limits: []ratelimit.Limit{
@@ -43,16 +45,20 @@ var plans = []ratelimit.Plan{
 // protected is a running pipeline with what must be closed and asked.
 type protected struct {
 	pipeline *mantlet.Pipeline
-	key      apikey.Secret
+	plan     string
 	keys     *apikey.Manager
 	log      *audit.Log
 	limits   *ratelimit.Limiter
 }
 
 // protect builds the pipeline of the command line.
-func protect(ctx context.Context, o options) (*protected, error) {
+func protect(o options) (*protected, error) {
 	var p protected
 	var err error
+	p.plan = o.plan
+	if !slices.ContainsFunc(plans, func(pl ratelimit.Plan) bool { return pl.Name == o.plan }) {
+		return nil, fmt.Errorf("-plan %q is neither free nor pro", o.plan)
+	}
 
 	// Who is calling: API keys, in memory or in a file.
 	var store apikey.Store = apikey.NewMemoryStore()
@@ -67,9 +73,6 @@ func protect(ctx context.Context, o options) (*protected, error) {
 	if p.keys, err = apikey.New(apikey.Config{Store: store, Prefix: "mantlet", Env: "demo"}); err != nil {
 		return nil, err
 	}
-	if p.key, err = freshKey(ctx, p.keys, o.plan); err != nil {
-		return nil, err
-	}
 	gate, err := auth.New(auth.Config{Authenticator: p.keys})
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func protect(ctx context.Context, o options) (*protected, error) {
 	if p.log, err = openLog(o.data); err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 
 	// How much: floods by address before anything else, then the key's plan, then the slots of the model server.
 	flood, err := ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
@@ -132,29 +135,25 @@ func protect(ctx context.Context, o options) (*protected, error) {
 	return &p, nil
 }
 
-// freshKey makes the key of this run and revokes those of earlier ones. All belong to one client, so a restart does not
-// refill its limits where they are kept.
-func freshKey(ctx context.Context, keys *apikey.Manager, plan string) (apikey.Secret, error) {
-	known := false
-	for _, pl := range plans {
-		known = known || pl.Name == plan
-	}
-	if !known {
-		return apikey.Secret{}, fmt.Errorf("plan %q is neither free nor pro", plan)
-	}
-	old, err := keys.List(ctx)
+// keep is how many keys of earlier runs stay valid.
+const keep = 4
+
+// freshKey makes the key of this run: a key is shown once, so a restart cannot show the old one again. Older ones stay valid, the
+// oldest excepted. All belong to one client, whose limits do not grow with its keys.
+func (p *protected) freshKey(ctx context.Context) (apikey.Secret, error) {
+	old, err := p.keys.List(ctx) // oldest first
 	if err != nil {
 		return apikey.Secret{}, err
 	}
-	secret, made, err := keys.Create(ctx, apikey.Spec{
-		ClientID: "quickstart", Plan: plan, Scopes: []string{"chat:write", "predict:write", "models:read"},
+	secret, _, err := p.keys.Create(ctx, apikey.Spec{
+		ClientID: "quickstart", Plan: p.plan, Scopes: []string{"chat:write", "predict:write", "models:read"},
 	})
 	if err != nil {
 		return apikey.Secret{}, err
 	}
-	for _, k := range old {
-		if k.ClientID == made.ClientID && k.RevokedAt.IsZero() {
-			if err := keys.Revoke(ctx, k.ID); err != nil {
+	for _, k := range old[:max(0, len(old)-keep)] {
+		if k.RevokedAt.IsZero() {
+			if err := p.keys.Revoke(ctx, k.ID); err != nil {
 				return apikey.Secret{}, err
 			}
 		}
@@ -215,26 +214,26 @@ func loadSecret(path string, generate func() string) (string, error) {
 // modelServer is what stands behind the pipeline: the stand-in, or a reverse proxy.
 func modelServer(upstream string) (http.Handler, error) {
 	if upstream == "" {
-		return newUpstream(150*time.Millisecond, 2*time.Millisecond).handler(), nil
+		return newUpstream(150*time.Millisecond, time.Millisecond).handler(), nil
 	}
 	u, err := url.Parse(upstream)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("-upstream %q is not an http or https URL", upstream)
 	}
+	u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") // clients are configured with it, but the routes bring it
 	key := os.Getenv("UPSTREAM_API_KEY")
 	return &httputil.ReverseProxy{
 		FlushInterval: -1, // every event goes out as it comes
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			audit.Annotate(r.Context(), slog.String("upstream", err.Error())) // for the operator; the client gets the safe 502
+			w.WriteHeader(http.StatusBadGateway)
+		},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(u)
-			// The caller's key is for this pipeline, not for the server behind it.
-			for _, h := range []string{"Authorization", "X-Api-Key", "Api-Key", "Cookie"} {
-				r.Out.Header.Del(h)
-			}
+			auth.StripCredentials(r.Out.Header) // the caller's key is for this pipeline, not for the server behind it
 			if key != "" {
 				r.Out.Header.Set("Authorization", "Bearer "+key)
 			}
-			// Without it the transport asks for gzip by itself and unpacks: the filter can only read plain text.
-			r.Out.Header.Del("Accept-Encoding")
 		},
 	}, nil
 }

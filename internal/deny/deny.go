@@ -67,7 +67,7 @@ type entry struct {
 
 var table = map[Code]entry{
 	InvalidRequest:     {400, "The request is malformed.", "invalid_request_error", "invalid_request_error"},
-	MissingCredentials: {401, "Missing credentials. Send an API key or token in the Authorization header.", "authentication_error", "authentication_error"},
+	MissingCredentials: {401, "Missing credentials. Send an API key or token as Authorization: Bearer.", "authentication_error", "authentication_error"},
 	InvalidAPIKey:      {401, "The API key is not valid.", "authentication_error", "authentication_error"},
 	InvalidToken:       {401, "The access token is not valid.", "authentication_error", "authentication_error"},
 	TokenExpired:       {401, "The access token has expired.", "authentication_error", "authentication_error"},
@@ -85,7 +85,7 @@ var table = map[Code]entry{
 	InsufficientQuota: {429, "The quota of these credentials is used up.", "insufficient_quota", "rate_limit_error"},
 
 	InvalidJSON:          {400, "The request body is not valid JSON.", "invalid_request_error", "invalid_request_error"},
-	DuplicateKey:         {400, "The request body names the same member twice.", "invalid_request_error", "invalid_request_error"},
+	DuplicateKey:         {400, "The request body names the same member twice, or twice but for upper and lower case.", "invalid_request_error", "invalid_request_error"},
 	LimitExceeded:        {400, "The request body exceeds a structural limit.", "invalid_request_error", "invalid_request_error"},
 	RequestTimeout:       {408, "The request body did not arrive in time.", "invalid_request_error", "invalid_request_error"},
 	BodyTooLarge:         {413, "The request body is too large.", "invalid_request_error", "request_too_large"},
