@@ -50,6 +50,12 @@ func (p *Pipeline) Describe() Description {
 	if p.cfg.Limits == nil {
 		d.Warnings = append(d.Warnings, "no limits: a caller can use without bound")
 	}
+	if p.cfg.Flood == nil {
+		d.Warnings = append(d.Warnings, "no flood limit: failed attempts cost an address nothing")
+	}
+	if p.cfg.Bulkhead == nil {
+		d.Warnings = append(d.Warnings, "no bulkhead: any number of requests runs at once")
+	}
 	if p.cfg.Filter == nil {
 		d.Warnings = append(d.Warnings, "no filter: secrets in replies pass")
 	}
@@ -58,6 +64,15 @@ func (p *Pipeline) Describe() Description {
 	p.mu.Unlock()
 	slices.SortFunc(routes, func(a, b *route) int { return strings.Compare(path(a.pattern), path(b.pattern)) })
 	for _, rt := range routes {
+		if rt.policy.SkipFilter && !rt.policy.public && p.cfg.Filter != nil {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: SkipFilter", rt.pattern))
+		}
+		if rt.policy.SkipLimits && !rt.policy.public && p.cfg.Limits != nil {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: SkipLimits", rt.pattern))
+		}
+		if rt.policy.InsecureUpgrade {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureUpgrade", rt.pattern))
+		}
 		if rt.policy.InsecureRawBody {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureRawBody", rt.pattern))
 		}
@@ -65,7 +80,7 @@ func (p *Pipeline) Describe() Description {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, or InsecureRawBody for bodies that are not JSON", rt.pattern))
 		}
 		d.Routes = append(d.Routes, RouteDescription{
-			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: rt.stages,
+			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: slices.Clone(rt.stages),
 		})
 	}
 	return d
@@ -73,11 +88,11 @@ func (p *Pipeline) Describe() Description {
 
 // path is a pattern without its method, with the method behind it: the order people look for.
 func path(pattern string) string {
-	m, rest, ok := strings.Cut(pattern, " ")
-	if !ok {
+	i := strings.IndexAny(pattern, " \t")
+	if i < 0 {
 		return pattern
 	}
-	return strings.TrimLeft(rest, " ") + " " + m
+	return strings.TrimLeft(pattern[i:], " \t") + " " + pattern[:i]
 }
 
 // String returns the description as a table.

@@ -3,6 +3,7 @@ package mantlet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -54,8 +55,12 @@ type Route struct {
 	// Body checks the request body. Nil means that the route takes none: a request that brings one gets 415.
 	Body *validate.Validator
 	// InsecureRawBody hands unchecked bodies to the handler. It is for uploads and for bodies that are no JSON. Together
-	// with Body it is refused.
+	// with Body it is refused. A caller who is restricted to some models gets 403 when the body does not name one as JSON.
 	InsecureRawBody bool
+	// InsecureUpgrade lets a request of this route become another protocol (WebSocket). What passes after that is seen by no
+	// room: no limit, no filter, no record of it. False takes the wish off the request, so that a reverse proxy cannot pass it on
+	// and hand the client a pipe to the server behind (h2c smuggling).
+	InsecureUpgrade bool
 	// SkipFilter leaves the text of this route as it is.
 	SkipFilter bool
 	// SkipLimits charges nobody for this route.
@@ -100,10 +105,15 @@ func New(cfg Config) (*Pipeline, error) {
 	case cfg.Auth != nil && cfg.InsecureNoAuth:
 		errs = append(errs, errors.New("mantlet: Config.Auth and Config.InsecureNoAuth contradict each other"))
 	}
-	for _, p := range cfg.TrustedProxies {
-		if !p.IsValid() || p.Bits() == 0 {
-			errs = append(errs, fmt.Errorf("mantlet: Config.TrustedProxies: %v would trust every peer, or is no prefix", p))
-		}
+	proxies, err := exchange.NewProxies(cfg.TrustedProxies)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("mantlet: Config: %w", err))
+	}
+	if cfg.Flood != nil && cfg.Flood == cfg.Limits {
+		errs = append(errs, errors.New("mantlet: Config.Flood and Config.Limits are the same limiter: callers' plans would never apply"))
+	}
+	if cfg.Flood.NeedsBody() {
+		errs = append(errs, errors.New("mantlet: Config.Flood counts something that only a body tells, and bodies of strangers are not read"))
 	}
 	if cfg.Errors == nil {
 		var err error
@@ -114,7 +124,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	p := &Pipeline{cfg: cfg, proxies: exchange.NewProxies(cfg.TrustedProxies), mux: http.NewServeMux()}
+	p := &Pipeline{cfg: cfg, proxies: proxies, mux: http.NewServeMux()}
 	p.serve = Chain(
 		stage(cfg.Audit != nil, cfg.Audit.Handler),
 		cfg.Errors.Handler,
@@ -147,7 +157,8 @@ func stage(on bool, m Middleware) Middleware {
 
 // Handle registers h under pattern, in the syntax of [http.ServeMux], with the policy of the route. Like
 // [http.ServeMux.Handle] it panics when the pattern is malformed or conflicts with another, and also when h is nil or the
-// policy contradicts itself: a service with such a route must not start.
+// policy contradicts itself: a service with such a route must not start. What [http.ServeMux] would answer by itself, a redirect
+// to a cleaned path or one with a slash, is 404 here.
 func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	switch {
 	case p.mux == nil:
@@ -179,18 +190,21 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	add("auth", guarded, p.cfg.Auth.Require(policy.Scopes).Handler)
 	add("validate", policy.Body != nil, policy.Body.Handler)
 	add("no body", policy.Body == nil && !policy.InsecureRawBody, noBody)
-	add("models", guarded && policy.Body != nil, p.cfg.Auth.ModelHandler)
+	add("models", guarded && (policy.Body != nil || policy.InsecureRawBody), p.cfg.Auth.ModelHandler)
 	add("filter", p.cfg.Filter != nil && !policy.SkipFilter, p.cfg.Filter.Handler)
 	add("limits", p.cfg.Limits != nil && limited, p.cfg.Limits.Handler)
 	add("bulkhead", p.cfg.Bulkhead != nil && limited, p.cfg.Bulkhead.Handler)
+	if !policy.InsecureUpgrade {
+		h = noUpgrade(h)
+	}
 	rt.handler = Chain(chain...)(h)
 
 	p.mux.Handle(pattern, rt)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.routes = append(p.routes, rt)
-	if m, _, ok := strings.Cut(pattern, " "); ok && !slices.Contains(p.methods, m) {
-		p.methods = append(p.methods, m)
+	if i := strings.IndexAny(pattern, " \t"); i > 0 && !slices.Contains(p.methods, pattern[:i]) {
+		p.methods = append(p.methods, pattern[:i])
 	}
 }
 
@@ -264,6 +278,20 @@ func noBody(next http.Handler) http.Handler {
 			x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "mantlet", Message: "This route takes no request body.",
 				Cause: errors.New("mantlet: the route has neither Body nor InsecureRawBody")})
 			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// noUpgrade takes the wish for another protocol off a request (RFC 9110 section 7.8): the Upgrade and HTTP2-Settings headers, and
+// the Connection options that name them.
+func noUpgrade(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
+			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
+			delete(r.Header, "Upgrade")
+			delete(r.Header, "Http2-Settings")
+			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
 		}
 		next.ServeHTTP(w, r)
 	})

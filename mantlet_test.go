@@ -1,6 +1,7 @@
 package mantlet_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,9 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
 	"net/url"
 	"os"
@@ -511,7 +515,7 @@ func TestDescribe(t *testing.T) {
 	golden(t, "testdata/describe.json", append(js, '\n'))
 
 	open := must(mantlet.New(mantlet.Config{InsecureNoAuth: true}))
-	if w := open.Describe().Warnings; len(w) != 4 {
+	if w := open.Describe().Warnings; len(w) != 6 {
 		t.Errorf("warnings of an open pipeline: %q", w)
 	}
 }
@@ -579,5 +583,80 @@ func TestARequestThatNeverReachedTheModelReportsNoUsage(t *testing.T) {
 	}
 	if v := all[2]; v["gen_ai.usage.input_tokens"] == nil || v["gen_ai.usage.input_tokens"] == 0.0 || v["x.usage_estimated"] != true {
 		t.Errorf("a reply that says nothing of its usage is not measured by its length: %v", v)
+	}
+}
+
+// A reverse proxy passes any Upgrade on; an upstream that agrees would give the client a pipe around every room.
+func TestNoRequestBecomesATunnelToTheServerBehind(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			yourModel(w, r)
+			return
+		}
+		conn, rw, _ := w.(http.Hijacker).Hijack()
+		rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + r.Header.Get("Upgrade") + "\r\n\r\ntunnel")
+		rw.Flush()
+		conn.Close()
+	}))
+	defer up.Close()
+	target, _ := url.Parse(up.URL)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, ErrorLog: log.New(io.Discard, "", 0)}
+	for _, protocol := range []string{"h2c", "websocket"} {
+		for _, open := range []bool{false, true} {
+			h := build(t, yourModel)
+			h.Handle("POST /proxied", mantlet.Route{Scopes: "chat:write", Body: must(validate.New(validate.Config{})), InsecureUpgrade: open}, proxy)
+			srv := httptest.NewServer(h)
+			conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "POST /proxied HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"+
+				"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n{}", h.key, protocol)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (res.StatusCode == 101) != open {
+				t.Errorf("%s, InsecureUpgrade %v: status %d", protocol, open, res.StatusCode)
+			}
+			conn.Close()
+			srv.Close()
+		}
+	}
+}
+
+func TestARawBodyDoesNotGetAroundTheModelList(t *testing.T) {
+	h := build(t, yourModel)
+	h.Handle("POST /raw", mantlet.Route{Scopes: "chat:write", InsecureRawBody: true}, yourModel)
+	for body, want := range map[string]int{`{"model":"demo"}`: 200, `{"model":"other"}`: 403, `not JSON`: 403} {
+		if rec := h.ask("POST", "/raw", h.oneModel, body); rec.Code != want {
+			t.Errorf("%s: %d", body, rec.Code)
+		}
+	}
+	if rec := h.ask("POST", "/raw", h.key, `not JSON`); rec.Code == 403 {
+		t.Errorf("a caller who may use every model: %d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestAMethodMayBeFollowedByATab(t *testing.T) {
+	h := build(t, yourModel)
+	h.Handle("PUT\t/tab", mantlet.Route{}, yourModel)
+	if rec := h.ask("GET", "/tab", h.key, ""); rec.Code != 405 || rec.Header().Get("Allow") != "PUT" {
+		t.Errorf("%d %v", rec.Code, rec.Header())
+	}
+}
+
+func TestAFloodLimiterReadsNoBodyAndIsNotThePlan(t *testing.T) {
+	gate := must(auth.New(auth.Config{Authenticator: auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) { return nil, auth.ErrInvalid })}))
+	tokens := must(ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{{Name: "t", Max: 1, Per: time.Hour, Cost: ratelimit.Tokens}}}}}))
+	requests := must(ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{{Name: "r", Max: 1, Per: time.Hour}}}}}))
+	if _, err := mantlet.New(mantlet.Config{Auth: gate, Flood: tokens}); err == nil {
+		t.Error("a flood limiter that reads bodies")
+	}
+	if _, err := mantlet.New(mantlet.Config{Auth: gate, Flood: requests, Limits: requests}); err == nil {
+		t.Error("one limiter in both places")
+	}
+	if _, err := mantlet.New(mantlet.Config{Auth: gate, Flood: requests}); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -10,18 +12,30 @@ import (
 // Proxies is the set of peers whose word about a client's address is believed. It is immutable.
 type Proxies struct{ prefixes []netip.Prefix }
 
-// NewProxies returns the set of the given prefixes; nil for none, which believes nobody.
-func NewProxies(prefixes []netip.Prefix) *Proxies {
+// NewProxies returns the set of the given prefixes; nil for none, which believes nobody. It reports every prefix that is none,
+// and every one that would trust each client's own word: a length of 0, however it is spelled. The errors name no field: the
+// caller puts its own in front.
+func NewProxies(prefixes []netip.Prefix) (*Proxies, error) {
 	if len(prefixes) == 0 {
-		return nil
+		return nil, nil
 	}
 	p := &Proxies{prefixes: slices.Clone(prefixes)}
-	for i, x := range p.prefixes {
-		if x.Addr().Is4In6() && x.Bits() >= 96 {
-			p.prefixes[i] = netip.PrefixFrom(x.Addr().Unmap(), x.Bits()-96)
+	var errs []error
+	for i, x := range prefixes {
+		if x.IsValid() && x.Addr().Is4In6() && x.Bits() >= 96 {
+			x = netip.PrefixFrom(x.Addr().Unmap(), x.Bits()-96)
+			p.prefixes[i] = x
+		}
+		if !x.IsValid() {
+			errs = append(errs, fmt.Errorf("TrustedProxies[%d] is no prefix", i))
+		} else if x.Bits() == 0 {
+			errs = append(errs, fmt.Errorf("TrustedProxies[%d] %v would trust every client's own word", i, prefixes[i]))
 		}
 	}
-	return p
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
 }
 
 func (p *Proxies) trusts(a netip.Addr) bool {
@@ -37,11 +51,11 @@ func (p *Proxies) trusts(a netip.Addr) bool {
 const maxHops = 64
 
 // Client returns the address of the client of r: the connection's peer, unless that is a trusted proxy; then the right-most
-// hop of X-Forwarded-For or Forwarded (RFC 7239) that is not one. A hop that is no address ends the walk: the client is then
-// the proxy that wrote it down.
+// hop of X-Forwarded-For or Forwarded (RFC 7239) that is not one. Where all hops are trusted it is the left-most.
 //
-// A proxy appends to one of the two headers and passes the other through as the client wrote it. When both are there and
-// disagree nobody can tell which is which, so neither is believed and the peer is the client.
+// It is the zero Addr when nobody can vouch for one: a hop that is no address, or the two headers naming different clients. (A
+// proxy appends to one of them and passes the other through as the client wrote it.) The proxy's own address would be a gift:
+// whoever may call from inside is often allowed more. Rooms refuse what is bound to addresses, and limit all such requests as one.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
 	at := peer(r.RemoteAddr)
 	if p == nil || !at.IsValid() || !p.trusts(at) {
@@ -50,17 +64,16 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	xff, fwd := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
 	switch {
 	case len(xff) > 0 && len(fwd) > 0:
-		a, b := p.walk(at, xff, addrOfXFF), p.walk(at, fwd, addrOfForwarded)
-		if a != b {
-			return at
+		if a := p.walk(at, xff, addrOfXFF); a == p.walk(at, fwd, addrOfForwarded) {
+			return a
 		}
-		return a
+		return netip.Addr{}
 	case len(xff) > 0:
 		return p.walk(at, xff, addrOfXFF)
 	case len(fwd) > 0:
 		return p.walk(at, fwd, addrOfForwarded)
 	}
-	return at
+	return at // the proxy itself is calling, a health check say
 }
 
 // walk goes from the right over the list elements of lines while they are trusted.
@@ -71,12 +84,9 @@ func (p *Proxies) walk(at netip.Addr, lines []string, parse func(string) (netip.
 		for more := true; more; {
 			var item string
 			item, line, more = cutLast(line)
-			if hops++; hops > maxHops {
-				return at
-			}
 			a, ok := parse(strings.Trim(item, " \t"))
-			if !ok {
-				return at
+			if hops++; hops > maxHops || !ok {
+				return netip.Addr{}
 			}
 			at = a
 			if !p.trusts(a) {

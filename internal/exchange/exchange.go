@@ -27,6 +27,7 @@ import (
 type Exchange struct {
 	parent  context.Context
 	start   time.Time
+	uri     string // of the request line, see Enter
 	id      string
 	idValue [1]string // the header value, so that echoing it allocates nothing
 
@@ -44,8 +45,7 @@ type Exchange struct {
 	dialect     dialect.Dialect
 	addr        netip.Addr
 	addrChecked bool // resolved through configured proxies
-	caller      Caller
-	hasCaller   bool
+	caller      *Caller
 	route       string
 	model       string
 	reservation any
@@ -53,7 +53,6 @@ type Exchange struct {
 	hasUsage    bool
 	findings    []Finding
 	denial      *deny.Denial
-	refused     bool
 	ownsErrors  bool
 	envelope    deny.Envelope
 	values      []pair
@@ -73,14 +72,17 @@ const RequestIDHeader = "X-Request-Id"
 // Enter returns the exchange of r together with the writer and the request to hand on. When r has none it makes one: then
 // the returned writer is the exchange's own wrapper of w and the returned request is a copy with the exchange as context.
 // Every Enter is paired with a deferred [Exchange.Leave].
+//
+// A request that a handler makes itself and serves in process (a batch) carries the context of the one it came with, but is not
+// that request: it has no request line of its own. It gets an exchange of its own, or it would share the other's body and charge.
 func Enter(w http.ResponseWriter, r *http.Request) (*Exchange, http.ResponseWriter, *http.Request) {
-	if x := From(r.Context()); x != nil {
+	if x := From(r.Context()); x != nil && x.uri == r.RequestURI {
 		x.mu.Lock()
 		x.depth++
 		x.mu.Unlock()
 		return x, w, r
 	}
-	x := &Exchange{parent: r.Context(), start: time.Now(), depth: 1}
+	x := &Exchange{parent: r.Context(), start: time.Now(), uri: r.RequestURI, depth: 1}
 	x.id = requestID(r.Header)
 	x.idValue[0] = x.id
 	x.dialect = dialect.ForPath(r.URL.Path)
@@ -129,6 +131,9 @@ func validID(s string) bool {
 	}
 	return true
 }
+
+// String names the exchange. It is a context, and printing a context must not print a prompt or a caller.
+func (x *Exchange) String() string { return "exchange " + x.id }
 
 // The context.Context half. Done is lazy: only when somebody listens does a cancellable context come into being, so a
 // request nobody may cancel costs nothing.
@@ -200,36 +205,28 @@ func (x *Exchange) Refuse(w http.ResponseWriter, r *http.Request, d *deny.Denial
 }
 
 // RefuseWith is [Exchange.Refuse] with a room's own reply: custom, when not nil, writes it instead, unless a room further
-// out owns the shape of errors ([Exchange.OwnErrors]).
+// out owns the shape of errors ([Exchange.OwnErrors]). The headers of d are set before; the error custom gets is d.
 func (x *Exchange) RefuseWith(w http.ResponseWriter, r *http.Request, d *deny.Denial, custom func(http.ResponseWriter, *http.Request, error)) {
 	x.mu.Lock()
 	if x.denial == nil {
 		x.denial = d
 	}
 	envelope, owned := x.envelope, x.ownsErrors
-	begun := false
-	if l := levelOf(w, x); l != nil {
-		begun = l.wrote
-	}
-	if !begun {
-		x.refused = true
-	}
 	x.mu.Unlock()
-	if begun {
-		return
+	if l := x.behind(w); l != nil {
+		if l.wrote {
+			return
+		}
+		l.root().refused = true
 	}
 	if custom != nil && !owned {
+		for k, v := range d.Header {
+			w.Header()[http.CanonicalHeaderKey(k)] = v
+		}
 		custom(w, r, d)
 		return
 	}
 	deny.Write(w, r, d, envelope, x.id)
-}
-
-// Refused reports whether the response is a refusal of a room, not something a handler wrote.
-func (x *Exchange) Refused() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.refused
 }
 
 // OwnErrors declares that the calling room decides the shape of every refusal inside it.

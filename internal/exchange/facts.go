@@ -25,9 +25,11 @@ type Usage struct {
 	Estimated                            bool // some of it was counted by us
 }
 
-// Finding is one thing a detector saw. It never holds the text itself.
+// Finding is one thing a detector saw, and how often. It never holds the text itself.
 type Finding struct {
 	Kind, Rule, Action, Direction string
+	// Count is kept by the exchange: equal findings are one.
+	Count int
 }
 
 // ResponseFacts is what left through the exchange's own writer.
@@ -49,18 +51,11 @@ func (x *Exchange) ID() string { return x.id }
 // Start returns when the exchange began.
 func (x *Exchange) Start() time.Time { return x.start }
 
-// Dialect returns the API dialect, told by the path unless [Exchange.SetDialect] said otherwise.
+// Dialect returns the API dialect, told by the path.
 func (x *Exchange) Dialect() dialect.Dialect {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.dialect
-}
-
-// SetDialect fixes the dialect of a route whose path does not tell it.
-func (x *Exchange) SetDialect(d dialect.Dialect) {
-	x.mu.Lock()
-	x.dialect = d
-	x.mu.Unlock()
 }
 
 // Addr returns the client address, without zone, IPv4-mapped addresses as IPv4; the zero Addr when the peer has none (a Unix
@@ -82,7 +77,7 @@ func (x *Exchange) Addr(r *http.Request, trusted *Proxies) netip.Addr {
 // SetCaller records who is calling.
 func (x *Exchange) SetCaller(c Caller) {
 	x.mu.Lock()
-	x.caller, x.hasCaller = c, true
+	x.caller = &c
 	x.mu.Unlock()
 }
 
@@ -90,7 +85,7 @@ func (x *Exchange) SetCaller(c Caller) {
 func (x *Exchange) Caller() (*Caller, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return &x.caller, x.hasCaller
+	return x.caller, x.caller != nil
 }
 
 // WithCaller returns a context that names c as the caller to every room inside, over what the exchange says.
@@ -160,16 +155,27 @@ func (x *Exchange) Usage() (u Usage, ok bool) {
 	return x.usage, x.hasUsage
 }
 
-// maxFindings bounds the list a hostile text can grow; the audit record counts kinds, so more adds nothing.
+// maxFindings bounds the different findings of one request. Kinds, rules and actions come from tables, so nobody gets there by
+// writing text; more of the same only counts.
 const maxFindings = 64
 
-// AddFinding records a finding; after 64 further ones are dropped.
+// AddFinding records a finding. A text full of one kind hides none of another.
 func (x *Exchange) AddFinding(f Finding) {
 	x.mu.Lock()
+	defer x.mu.Unlock()
+	f.Count = 0
+	for i := range x.findings {
+		g := x.findings[i]
+		g.Count = 0
+		if g == f {
+			x.findings[i].Count++
+			return
+		}
+	}
 	if len(x.findings) < maxFindings {
+		f.Count = 1
 		x.findings = append(x.findings, f)
 	}
-	x.mu.Unlock()
 }
 
 // Findings returns a copy of the findings so far.

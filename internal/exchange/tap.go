@@ -25,18 +25,6 @@ type Tap interface {
 	End(o Out, how Outcome)
 }
 
-// NopTap is a Tap that wants nothing; embed it.
-type NopTap struct{}
-
-// Header implements [Tap].
-func (NopTap) Header(Out, int) Mode { return Pass }
-
-// Body implements [Tap].
-func (NopTap) Body(o Out, b *Body) error { return o.Send(b) }
-
-// End implements [Tap].
-func (NopTap) End(Out, Outcome) {}
-
 // Mode says how a tap wants the body of one response. Responses without a body (HEAD, 204, 304) and refusals of rooms
 // ([Exchange.Refuse]) always get Pass: they are neither held nor changed.
 type Mode uint8
@@ -188,6 +176,9 @@ func (o Out) Header() http.Header { return o.l.Header() }
 
 // Sent reports whether this tap's header has gone outward.
 func (o Out) Sent() bool { return o.l.sent }
+
+// Refused reports whether the response is a refusal of a room ([Exchange.Refuse]), not something a handler wrote.
+func (o Out) Refused() bool { return o.l.root().refused }
 
 // Status returns the status that reached this tap, 0 before Header.
 func (o Out) Status() int { return o.l.status }

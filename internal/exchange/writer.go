@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,7 @@ type level struct {
 	r        *http.Request
 	first    bool // the exchange's own base: response facts are taken here
 	hijack   bool
+	refused  bool // what this writer carries is the refusal of a room
 	implicit bool // the header going out now is that of a Write without a WriteHeader
 
 	wrote     bool // a final header has arrived here
@@ -44,6 +47,7 @@ type level struct {
 	status    int
 	stopped   error
 	doc       []byte
+	held      http.Header // mode Whole: the header as it was when the status was said
 	closed    atomic.Bool
 	work      *work
 }
@@ -84,6 +88,21 @@ func (l *level) exchangeLevel() *level { return l }
 func levelOf(w http.ResponseWriter, x *Exchange) *level {
 	if o, ok := w.(owner); ok && o.exchangeLevel().x == x {
 		return o.exchangeLevel()
+	}
+	return nil
+}
+
+// behind returns the level that a write to w reaches, through the writers of others that say what they stand on.
+func (x *Exchange) behind(w http.ResponseWriter) *level {
+	for range 32 {
+		if l := levelOf(w, x); l != nil {
+			return l
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
 	}
 	return nil
 }
@@ -209,7 +228,7 @@ func (l *level) ReadFrom(src io.Reader) (int64, error) {
 		return n + m, err
 	}
 	m, err := rf.ReadFrom(src)
-	base.count(m, err)
+	base.count(m, nil) // the error may be the source's, and says nothing of the client
 	return n + m, err
 }
 
@@ -230,6 +249,9 @@ func (l *level) Unwrap() http.ResponseWriter { return l.root().w }
 func (l *level) FlushError() error {
 	if err := l.open(); err != nil {
 		return err
+	}
+	if can, _ := reaches(l.root().w); !can {
+		return http.ErrNotSupported // before anything is said: net/http has no side effect here either
 	}
 	if !l.wrote {
 		l.header(http.StatusOK)
@@ -287,7 +309,7 @@ func (l *level) header(status int) {
 	if l.mode == Discard { // the tap stopped the body by itself
 		mode = Discard
 	}
-	if mode != Discard && (l.x.Refused() || !bodyAllowed(status, l.root().r.Method)) {
+	if mode != Discard && (l.root().refused || !bodyAllowed(status, l.root().r.Method)) {
 		mode = Pass
 	}
 	l.mode = mode
@@ -296,6 +318,9 @@ func (l *level) header(status int) {
 			w := l.scratch()
 			w.parser, w.framing = sse.Parser{Format: f, MaxEvent: MaxFrame}, true
 		}
+	}
+	if mode == Whole && !l.sent {
+		l.held = l.Header().Clone()
 	}
 	if mode != Whole && !l.sent {
 		o.WriteHeader(status)
@@ -380,9 +405,39 @@ func (l *level) hold(b *Body) error {
 func (l *level) deliverOwn(truncated bool) error {
 	b := &l.scratch().chunk
 	*b = Body{Kind: Doc, Data: l.doc, Truncated: truncated}
+	late := l.setAside()
 	err := l.deliver(b)
 	b.release()
+	if l.sent {
+		maps.Copy(l.Header(), late)
+	}
 	return err
+}
+
+// setAside takes out of the header what the handler set after it had said its status, as if the header had left then. Put back
+// after it has, those are trailers or nothing, as they would have been.
+func (l *level) setAside() (late http.Header) {
+	if l.held == nil {
+		return nil
+	}
+	h := l.Header()
+	for k, v := range h {
+		if old, ok := l.held[k]; !ok || !slices.Equal(old, v) {
+			if late == nil {
+				late = http.Header{}
+			}
+			late[k] = v
+			delete(h, k)
+		}
+	}
+	for k, v := range l.held {
+		if _, ok := h[k]; !ok && (late == nil || late[k] == nil) {
+			continue // taken away by a tap or by the handler: it stays away
+		}
+		h[k] = v
+	}
+	l.held = nil
+	return late
 }
 
 func (l *level) deliver(b *Body) error {
@@ -468,7 +523,7 @@ func (l *level) count(n int64, err error) {
 			r.FirstByte = r.LastByte
 		}
 	}
-	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && !errors.Is(err, http.ErrContentLength) {
 		r.Aborted = true
 	}
 }
@@ -515,8 +570,5 @@ func (l *level) end(how Outcome) {
 	l.tap.End(o, how)
 	if how == Completed && l.wrote && !l.sent {
 		o.WriteHeader(l.status)
-	}
-	if l.work != nil {
-		l.work.frame.release()
 	}
 }
