@@ -19,7 +19,7 @@
 //	bulkhead  a slot and a pace per model
 //	handler   yours
 //
-// Decisions use the matched pattern and the checked body, never a URL put together again and never a second parse.
+// Decisions use the matched pattern and the checked body, never a URL put together again and never another reading of the bytes.
 //
 // The cost above the handler is one record, one request copy and what the configured rooms need; internal/bench measures it
 // beside a bare handler and beside the pipelines people build by hand.
