@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/mantlet-go/mantlet/ratelimit"
 )
 
 // Description is what a [Pipeline] enforces, for people and for programs: encoding/json gives the stable JSON form, String
@@ -15,6 +17,9 @@ type Description struct {
 	Routes []RouteDescription `json:"routes"`
 	// Front are the stages every request passes before a route is chosen, outermost first.
 	Front []string `json:"front"`
+	// Limits are the plans of Config.Limits, Flood those of Config.Flood.
+	Limits []PlanDescription `json:"limits,omitempty"`
+	Flood  []PlanDescription `json:"flood,omitempty"`
 	// Warnings name what is switched off, in fixed sentences. A deployment may accept them; it should know.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -26,6 +31,49 @@ type RouteDescription struct {
 	Scopes  []string `json:"scopes,omitempty"`
 	// Stages are the stages of this route, outermost first.
 	Stages []string `json:"stages"`
+}
+
+// PlanDescription is what one plan allows, one sentence a limit.
+type PlanDescription struct {
+	Name   string   `json:"name"`
+	Limits []string `json:"limits"`
+}
+
+func describePlans(l *ratelimit.Limiter) []PlanDescription {
+	if l == nil {
+		return nil
+	}
+	var out []PlanDescription
+	for _, p := range l.Plans() {
+		d := PlanDescription{Name: p.Name}
+		for _, l := range p.Limits {
+			d.Limits = append(d.Limits, describeLimit(l))
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// describeLimit says, for example, "tokens: 6000 per 1m0s, at most 1000 at once, by client".
+func describeLimit(l ratelimit.Limit) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d", l.Name, l.Max)
+	switch {
+	case l.Parallel:
+		b.WriteString(" at the same time")
+	case l.Per > 0:
+		fmt.Fprintf(&b, " per %v", l.Per)
+		if l.Burst > 0 && l.Burst != l.Max {
+			fmt.Fprintf(&b, ", at most %d at once", l.Burst)
+		}
+	default:
+		fmt.Fprintf(&b, " per %v", l.Calendar)
+	}
+	fmt.Fprintf(&b, ", by %v", l.By)
+	if l.Shadow {
+		b.WriteString(", shadow")
+	}
+	return b.String()
 }
 
 // Describe returns what p enforces now.
@@ -59,6 +107,7 @@ func (p *Pipeline) Describe() Description {
 	if p.cfg.Filter == nil {
 		d.Warnings = append(d.Warnings, "no filter: secrets in replies pass")
 	}
+	d.Limits, d.Flood = describePlans(p.cfg.Limits), describePlans(p.cfg.Flood)
 	p.mu.Lock()
 	routes := slices.Clone(p.routes)
 	p.mu.Unlock()
@@ -112,6 +161,20 @@ func (d Description) String() string {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Pattern, access, strings.Join(r.Stages, " > "))
 	}
 	w.Flush()
+	plans := func(what string, list []PlanDescription) {
+		for _, p := range list {
+			fmt.Fprintf(&b, "\n%s", what)
+			if p.Name != "" {
+				fmt.Fprintf(&b, " %s", p.Name)
+			}
+			b.WriteString("\n")
+			for _, l := range p.Limits {
+				fmt.Fprintf(&b, "  %s\n", l)
+			}
+		}
+	}
+	plans("flood", d.Flood)
+	plans("plan", d.Limits)
 	for _, s := range d.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %s\n", s)
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	// safe errors does not exist.
 	Errors *sanitize.Errors
 	// Flood limits by client address before anything is checked. Its limits count requests only: no body is read here. Set
-	// its SkipHeaders, so that clients read the headers of Limits alone. Nil means no such limit.
+	// its OmitHeaders, so that clients read the headers of Limits alone. Nil means no such limit.
 	Flood *ratelimit.Limiter
 	// Filter cleans and redacts text in both directions. Nil means that text passes as it is.
 	Filter *sanitize.Filter

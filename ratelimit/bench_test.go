@@ -78,7 +78,7 @@ func BenchmarkReserveSettle4(b *testing.B) {
 func BenchmarkStore(b *testing.B) {
 	for _, n := range []int{1, 10_000, 1_000_000} {
 		b.Run(fmt.Sprint(n, "keys"), func(b *testing.B) {
-			m, err := ratelimit.NewMemory(max(n, 1000))
+			m, err := ratelimit.NewMemoryStore(max(n, 1000))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -26,9 +27,9 @@ type Slots struct {
 	// MaxWait is the longest a request waits, for pace and slot together; zero means 10 s. A shorter deadline of
 	// the request's context comes first.
 	MaxWait time.Duration
-	// Pace, when not zero, spreads the starts of requests out: this many per second, on average. It delays and does not
+	// Pace, when not zero, spreads the starts of requests out: this many requests per second, on average. It delays and does not
 	// refuse, unless the delay would exceed MaxWait.
-	Pace rate.Limit
+	Pace float64
 	// PaceBurst is how many may start together; zero means 1. Only with Pace.
 	PaceBurst int
 }
@@ -50,7 +51,8 @@ type BulkheadConfig struct {
 	MaxBody int64
 	// Deny replaces the reply to a refused request; err wraps ErrOverloaded. The headers are already set.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger gets refusals; nil means none.
+	// Logger gets refusals, at level Debug because a client can cause any number of them, and at level Error those of a Bulkhead
+	// that was not made by NewBulkhead; nil means slog.Default() at that moment.
 	Logger *slog.Logger
 }
 
@@ -92,8 +94,8 @@ func newCompartment(field string, s Slots, errs *[]error) *compartment {
 	if s.MaxWait < 0 {
 		fail(".MaxWait %v is negative", s.MaxWait)
 	}
-	if s.Pace < 0 || s.Pace != s.Pace {
-		fail(".Pace %v is not a rate", s.Pace)
+	if s.Pace < 0 || math.IsNaN(s.Pace) || math.IsInf(s.Pace, 0) {
+		fail(".Pace %v is not a number of requests per second", s.Pace)
 	}
 	if s.PaceBurst < 0 || s.PaceBurst > 0 && s.Pace == 0 {
 		fail(".PaceBurst %d is negative or without Pace", s.PaceBurst)
@@ -103,7 +105,7 @@ func newCompartment(field string, s Slots, errs *[]error) *compartment {
 		c.wait = defaultMaxWait
 	}
 	if s.Pace > 0 {
-		c.pace = rate.NewLimiter(s.Pace, max(s.PaceBurst, 1))
+		c.pace = rate.NewLimiter(rate.Limit(s.Pace), max(s.PaceBurst, 1))
 	}
 	return c
 }
@@ -156,7 +158,12 @@ func (b *Bulkhead) Stats(model string) BulkheadStats {
 // Handler gives next a slot for each request and takes it back when next returns, panics, or ends its goroutine; also after
 // a hijack. A request that gets none is answered 503 with a Retry-After of one second: it is the service that is full,
 // not the caller's limit.
+//
+// It panics when next is nil.
 func (b *Bulkhead) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("ratelimit: Bulkhead.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,18 +13,14 @@ import (
 
 // who returns what tells the client apart and the model it wants.
 func (b *Bulkhead) who(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) (client, model string, err error) {
-	l := Limiter{http: b.http}
-	s := l.subject(x, r)
+	s := b.http.subjectOf(x, r)
 	if s.Model == "" && len(b.perModel) > 0 {
-		body, err := l.body(x, w, r)
+		_, read := x.ReadBytes()
+		_, q, err := b.http.body(x, w, r, read || x.Model() == "")
 		if err != nil {
 			return "", "", err
 		}
-		if len(body) > 0 {
-			if q := x.Request(body); q != nil {
-				s.Model = q.Model
-			}
-		}
+		s.Model = modelOf(x, q)
 	}
 	var k Key
 	k.client(&s)
@@ -46,17 +43,18 @@ func (b *Bulkhead) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	default:
 		d.Code = deny.InvalidRequest
 	}
-	if b != nil && b.log != nil {
-		b.log.Info("ratelimit: no slot", "code", string(d.Code), "request_id", x.ID())
+	var log *slog.Logger
+	if b != nil {
+		log = b.log
 	}
-	if b == nil || b.http.deny == nil {
-		x.RefuseWith(w, r, d, nil)
+	if d.Code == deny.InternalError {
+		logTo(log, r, slog.LevelError, "ratelimit: no working Bulkhead, request refused", x, slog.Any("error", err))
+	} else {
+		logTo(log, r, slog.LevelDebug, "ratelimit: no slot", x, slog.String("code", string(d.Code)))
+	}
+	if b == nil {
+		x.Refuse(w, r, d)
 		return
 	}
-	x.RefuseWith(w, r, d, func(w http.ResponseWriter, r *http.Request, err error) {
-		for k, v := range d.Header {
-			w.Header()[k] = v
-		}
-		b.http.deny(w, r, err)
-	})
+	x.RefuseWith(w, r, d, b.http.deny)
 }

@@ -20,7 +20,8 @@
 // limits of its plan are decided together, and either all are charged or none. That charge stands, so any number of
 // simultaneous requests cannot walk through a limit together. When the reply ends, the charge is corrected to what the
 // reply reports. Nothing is released twice and unknown usage is never zero: a reply that reports nothing is measured by the
-// length of its text, a handler that panics or loses its client has used what was reserved for it.
+// length of its text; a handler that panics, times out, fails with a 5xx or loses its client has used what was reserved for it.
+// Hanging up early must not make the work free.
 //
 // A streamed reply is metered as it flows. Once it exceeds its reservation, more is reserved in slices; when the limits
 // refuse, the stream ends with the final event of its dialect (finish_reason "length", stop_reason "max_tokens") and

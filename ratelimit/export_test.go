@@ -7,7 +7,7 @@ import (
 )
 
 // Dump returns a fingerprint of the table.
-func Dump(m *Memory) string {
+func Dump(m *MemoryStore) string {
 	h := fnv.New128a()
 	for i := range m.shards {
 		fmt.Fprintf(h, "%+v %d", m.shards[i].groups, m.shards[i].evicted)

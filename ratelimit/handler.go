@@ -3,9 +3,10 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 
@@ -24,8 +25,9 @@ const (
 	bytesPerInput = 3
 	// bytesPerOutput is how many bytes of generated text are taken for one token until the reply says how many there were.
 	bytesPerOutput = 4
-	// imageTokens is taken for each image or file in a prompt instead of its base64: about the most that an image scaled to
-	// a vision model's usual input (1568 px on its longer side, width*height/750) costs.
+	// imageTokens is taken for each image in a prompt instead of its base64: about the most that an image scaled to
+	// a vision model's usual input (1568 px on its longer side, width*height/750) costs. Other data, such as documents, has no
+	// such bound and counts by its length.
 	imageTokens = 1600
 )
 
@@ -35,17 +37,16 @@ type httpConfig struct {
 	proxies     *exchange.Proxies
 	maxBody     int64
 	skipCut     bool
-	skipHeaders bool
+	omitHeaders bool
 	deny        func(http.ResponseWriter, *http.Request, error)
 }
 
 func (c *httpConfig) init(cfg *Config) (errs []error) {
 	*c = httpConfig{
 		subject:     cfg.Subject,
-		proxies:     exchange.NewProxies(cfg.TrustedProxies),
 		maxBody:     cfg.MaxBody,
 		skipCut:     cfg.SkipStreamCut,
-		skipHeaders: cfg.SkipHeaders,
+		omitHeaders: cfg.OmitHeaders,
 		deny:        cfg.Deny,
 	}
 	if c.maxBody < 0 {
@@ -54,16 +55,9 @@ func (c *httpConfig) init(cfg *Config) (errs []error) {
 	if c.maxBody == 0 {
 		c.maxBody = defaultMaxBody
 	}
-	return append(errs, checkPrefixes(cfg.TrustedProxies)...)
-}
-
-func checkPrefixes(prefixes []netip.Prefix) (errs []error) {
-	for i, p := range prefixes {
-		if !p.IsValid() {
-			errs = append(errs, fmt.Errorf("ratelimit: Config.TrustedProxies[%d] is not a valid prefix", i))
-		} else if p.Bits() == 0 {
-			errs = append(errs, fmt.Errorf("ratelimit: Config.TrustedProxies[%d] %v trusts every client's X-Forwarded-For", i, p))
-		}
+	var err error
+	if c.proxies, err = exchange.NewProxies(cfg.TrustedProxies); err != nil {
+		errs = append(errs, prefixAll(err, "ratelimit: Config."))
 	}
 	return errs
 }
@@ -71,9 +65,20 @@ func checkPrefixes(prefixes []netip.Prefix) (errs []error) {
 // Handler reserves before next runs, meters what it writes, and settles however it ends: return, panic, Goexit,
 // disconnect, or hijack. Mounted twice on the same request, one Limiter charges once; different Limiters charge each.
 //
-// Without knowing anything about the reply it charges what it must assume: unknown usage is never zero. A reply of status
-// 400 or above costs its request and no tokens. A handler that knows better calls [FromContext] and Report or Settle.
+// Without knowing anything about the reply it charges what it must assume: unknown usage is never zero. Only a 4xx reply to
+// a client that is still there, and a refusal by another room of this library further in, cost their request and no tokens. A
+// status of 500 or above, a client that left before the first word, and a reply nobody can read cost what was reserved for
+// them, or more if more was seen: the model may have worked all the while. A handler that knows better calls [FromContext] and
+// Report, Settle or Cancel; whatever it says counts.
+//
+// A limiter that counts tokens or money takes Accept-Encoding out of the request it hands on, so that a proxy inside does not
+// ask for a reply that cannot be metered.
+//
+// Handler panics when next is nil.
 func (l *Limiter) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("ratelimit: Limiter.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
@@ -83,7 +88,12 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 
 func (l *Limiter) serve(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, next http.Handler) {
 	if l == nil || l.plans == nil {
-		x.RefuseWith(w, r, &deny.Denial{Code: deny.InternalError, Stage: stage, Cause: errNoLimiter}, nil)
+		var log *slog.Logger
+		if l != nil {
+			log = l.log
+		}
+		logTo(log, r, slog.LevelError, "ratelimit: no working Limiter, request refused", x, slog.Any("error", errNoLimiter))
+		x.Refuse(w, r, &deny.Denial{Code: deny.InternalError, Stage: stage, Cause: errNoLimiter})
 		return
 	}
 	prev, _ := x.Reservation().(*Reservation)
@@ -93,7 +103,7 @@ func (l *Limiter) serve(x *exchange.Exchange, w http.ResponseWriter, r *http.Req
 			return
 		}
 	}
-	s := l.subject(x, r)
+	s := l.http.subjectOf(x, r)
 	p, err := l.planFor(s.Plan)
 	if err != nil {
 		l.refuse(x, w, r, err)
@@ -102,19 +112,14 @@ func (l *Limiter) serve(x *exchange.Exchange, w http.ResponseWriter, r *http.Req
 	m := newMeter(len(p.limits))
 	m.l, m.x = l, x
 	d := x.Dialect()
-	var q *dialect.Request
-	var body []byte
-	if p.weighs.tokens() || p.money || p.model && d != dialect.Unknown {
-		if body, err = l.body(x, w, r); err != nil {
-			l.refuse(x, w, r, err)
-			return
-		}
-		if len(body) > 0 {
-			q = x.Request(body)
-		}
+	_, read := x.ReadBytes()
+	body, q, err := l.http.body(x, w, r, p.weighs.tokens() || p.money || p.model && (read || d != dialect.Unknown))
+	if err != nil {
+		l.refuse(x, w, r, err)
+		return
 	}
-	if s.Model == "" && q != nil {
-		s.Model = q.Model
+	if s.Model == "" {
+		s.Model = modelOf(x, q)
 	}
 	m.tokens = p.weighs.tokens() || p.money
 	m.est = l.estimate(p, &s, r, d, q, body)
@@ -142,38 +147,54 @@ func (l *Limiter) serve(x *exchange.Exchange, w http.ResponseWriter, r *http.Req
 			panic(v)
 		}
 	}()
+	if m.tokens && len(r.Header["Accept-Encoding"]) > 0 {
+		// What cannot be read can be neither metered nor cut, so a readable answer is asked for: a proxy inside would pass the
+		// client's wish on. The map is copied, because what stands outside may still look at it.
+		r.Header = maps.Clone(r.Header)
+		delete(r.Header, "Accept-Encoding")
+	}
 	x.Serve(w, r, m, next)
 }
 
-// subject says whom the request is charged to.
-func (l *Limiter) subject(x *exchange.Exchange, r *http.Request) Subject {
+// subjectOf says whom the request is charged to. The model is still empty unless Config.Subject knows it.
+func (c *httpConfig) subjectOf(x *exchange.Exchange, r *http.Request) Subject {
 	var s Subject
-	if l.http.subject != nil {
-		s = l.http.subject(r)
-	} else if c, ok := exchange.CallerFrom(r.Context()); ok {
-		s = Subject{Client: c.ClientID, Tenant: c.Tenant, Plan: c.Plan}
-		if s.Client == "" && c.Subject != "" {
-			s.Client, s.Issuer = c.Subject, c.Issuer
-			if s.Issuer == "" {
-				s.Issuer = "?" // a bare subject must not meet a ClientID of the same spelling
-			}
+	if c.subject != nil {
+		s = c.subject(r)
+	} else if who, ok := exchange.CallerFrom(r.Context()); ok {
+		s = Subject{Client: who.ClientID, Issuer: who.Issuer, Tenant: who.Tenant, Plan: who.Plan}
+		if s.Client == "" {
+			s.Client, s.bare = who.Subject, true
 		}
 	}
-	if s.Model == "" {
-		s.Model = x.Model()
-	}
 	if !s.Addr.IsValid() {
-		s.Addr = x.Addr(r, l.http.proxies)
+		s.Addr = x.Addr(r, c.proxies)
 	}
 	return s
 }
 
-// body returns the request body, reading it only when there may be one.
-func (l *Limiter) body(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil, nil
+// body returns the request body as it is now and what it says, if somebody needs it and there is one. What another room
+// has read before is not refused for its length here.
+func (c *httpConfig) body(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, need bool) ([]byte, *dialect.Request, error) {
+	if !need || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil, nil, nil
 	}
-	return x.ReadBody(w, r, l.http.maxBody)
+	before, _ := x.ReadBytes()
+	data, err := x.ReadBody(w, r, max(c.maxBody, int64(len(before))))
+	if err != nil || len(data) == 0 {
+		return nil, nil, err
+	}
+	return data, x.Request(data), nil
+}
+
+// modelOf returns the model that will be dispatched: what the body says as it is now. The exchange's own word is that of the
+// room that read the body first, and one behind it may have rewritten the body since: then the limits would count one model and
+// the server run another.
+func modelOf(x *exchange.Exchange, q *dialect.Request) string {
+	if q != nil && q.Model != "" {
+		return q.Model
+	}
+	return x.Model()
 }
 
 // estimate guesses what the request will use; reserve adds money.
@@ -185,7 +206,7 @@ func (l *Limiter) estimate(p *plan, s *Subject, r *http.Request, d dialect.Diale
 	n := len(body)
 	if q != nil {
 		for i := range q.Texts {
-			if t := &q.Texts[i]; t.Kind == dialect.Opaque && t.End-t.Start > imageTokens*bytesPerInput {
+			if t := &q.Texts[i]; t.Kind == dialect.Opaque && t.End-t.Start > imageTokens*bytesPerInput && isImage(body[t.Start:t.End]) {
 				n -= t.End - t.Start
 				est.Input += imageTokens
 			}
@@ -199,7 +220,9 @@ func (l *Limiter) estimate(p *plan, s *Subject, r *http.Request, d dialect.Diale
 	if q != nil {
 		choices = min(max(q.N, 1), maxUnits)
 	}
-	if q != nil && q.MaxTokens >= 0 {
+	// Zero is no limit to Ollama, in its own dialect and behind its OpenAI one alike; elsewhere it is an error, or asks for nothing
+	// and gets the reservation back.
+	if q != nil && q.MaxTokens > 0 {
 		est.Output = min(mulDivCeil(q.MaxTokens, choices, 1), maxUnits)
 		return est
 	}
@@ -239,9 +262,26 @@ func (m *meter) noteShadow() {
 
 func (m *meter) logShadow() {
 	for i := range m.states {
-		if lim := &m.res.plan.limits[i]; !m.states[i].OK && lim.Shadow && m.l.log != nil {
-			m.l.log.Info("ratelimit: shadow limit would have refused", "limit", lim.Name, "request_id", m.x.ID())
+		if lim := &m.res.plan.limits[i]; !m.states[i].OK && lim.Shadow {
+			loggerOr(m.l.log).Info("ratelimit: shadow limit would have refused", "limit", lim.Name, "request_id", m.x.ID())
 		}
+	}
+}
+
+// neverMessage keeps the holder of a fresh key from believing that it is used up.
+const neverMessage = "The request asks for more than the plan allows at once."
+
+// loggerOr looks the default logger up when something is logged, not when the limiter is made: programs set theirs late.
+func loggerOr(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.Default()
+	}
+	return log
+}
+
+func logTo(log *slog.Logger, r *http.Request, level slog.Level, msg string, x *exchange.Exchange, attrs ...slog.Attr) {
+	if log = loggerOr(log); log.Enabled(r.Context(), level) {
+		log.LogAttrs(r.Context(), level, msg, append(attrs, slog.String("request_id", x.ID()))...)
 	}
 }
 
@@ -258,9 +298,13 @@ func (l *Limiter) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 		if limit.quota() {
 			d.Code = deny.InsufficientQuota
 		}
+		if limit.Never {
+			d.Message = neverMessage
+		}
 		d.Header = l.refusalHeader(limit)
-		if l.log != nil {
-			l.log.Info("ratelimit: refused", "limits", limit.Violated, "retry_after", limit.RetryAfter, "never", limit.Never, "request_id", x.ID())
+		if log := loggerOr(l.log); log.Enabled(r.Context(), slog.LevelDebug) {
+			logTo(log, r, slog.LevelDebug, "ratelimit: refused", x, slog.Any("limits", limit.Violated),
+				slog.Duration("retry_after", limit.RetryAfter), slog.Bool("never", limit.Never))
 		}
 	case errors.As(err, &tooLong):
 		d.Code = deny.BodyTooLarge
@@ -268,27 +312,28 @@ func (l *Limiter) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 		// Closed: without the store nobody knows what is left.
 		d.Code = deny.StoreUnavailable
 		d.Header = http.Header{"Retry-After": {"1"}, "Cache-Control": {"no-store"}}
-		if l.log != nil {
-			l.log.Error("ratelimit: store failed, request refused", "error", err, "request_id", x.ID())
-		}
+		logTo(l.log, r, slog.LevelError, "ratelimit: store failed, request refused", x, slog.Any("error", err))
 	case errors.Is(err, ErrUnknownPlan):
 		d.Code = deny.InternalError
-		if l.log != nil {
-			l.log.Error("ratelimit: the caller's plan is not configured, request refused", "request_id", x.ID())
-		}
+		logTo(l.log, r, slog.LevelError, "ratelimit: the caller's plan is not configured, request refused", x)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		d.Code = deny.RequestTimeout
 	default: // the body could not be read
 		d.Code = deny.InvalidRequest
 	}
-	if l.http.deny == nil {
-		x.RefuseWith(w, r, d, nil)
-		return
+	x.RefuseWith(w, r, d, l.http.deny)
+}
+
+// NeedsBody reports whether some limit of l counts what only the request body tells: tokens, money, or a model. In front of
+// authentication such a limiter would read the bodies of strangers.
+func (l *Limiter) NeedsBody() bool {
+	if l == nil {
+		return false
 	}
-	x.RefuseWith(w, r, d, func(w http.ResponseWriter, r *http.Request, err error) {
-		for k, v := range d.Header {
-			w.Header()[k] = v
+	for _, p := range l.plans {
+		if p.needsBody {
+			return true
 		}
-		l.http.deny(w, r, err)
-	})
+	}
+	return false
 }

@@ -314,9 +314,10 @@ func TestHoweverAHandlerEndsTheReservationIsSettled(t *testing.T) {
 		run  func(w http.ResponseWriter, r *http.Request)
 		want ratelimit.Usage
 	}{
-		"returns without a word":                {func(w http.ResponseWriter, r *http.Request) {}, ratelimit.Usage{Input: in}},
-		"204":                                   {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, ratelimit.Usage{Input: in}},
-		"an error status gives the tokens back": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 500) }, ratelimit.Usage{}},
+		"returns without a word": {func(w http.ResponseWriter, r *http.Request) {}, ratelimit.Usage{Input: in}},
+		"204":                    {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, ratelimit.Usage{Input: in}},
+		"an error of the client's own gives the tokens back": {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 400) }, ratelimit.Usage{}},
+		"an error of the server's does not":                  {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 500) }, ratelimit.Usage{Input: in, Output: 100}},
 		"a JSON reply without usage": {func(w http.ResponseWriter, r *http.Request) {
 			reply("application/json", `{"choices":[{"message":{"content":"12345678"}}]}`).ServeHTTP(w, r)
 		}, ratelimit.Usage{Input: in, Output: 2}},
@@ -358,7 +359,7 @@ func TestHoweverAHandlerEndsTheReservationIsSettled(t *testing.T) {
 		}, ratelimit.Usage{Input: 3, Output: 4}},
 		"the handler reports, then fails": {func(w http.ResponseWriter, r *http.Request) {
 			res(r).Report(ratelimit.Usage{Output: 33})
-			http.Error(w, "no", http.StatusBadGateway)
+			http.Error(w, "no", http.StatusNotFound)
 		}, ratelimit.Usage{Output: 33}},
 		"the handler reports, then panics": {func(w http.ResponseWriter, r *http.Request) { res(r).Report(ratelimit.Usage{Output: 133}); panic("x") }, ratelimit.Usage{Input: in, Output: 133}},
 		"Anthropic usage cut off in the middle": {func(w http.ResponseWriter, r *http.Request) {
@@ -625,7 +626,7 @@ func TestMoneyIsCountedAndAnUnknownModelIsNotFree(t *testing.T) {
 	}
 }
 
-func TestAFlatPriceIsDueForSuccessOnly(t *testing.T) {
+func TestAFlatPriceIsNotDueForTheClientsOwnErrors(t *testing.T) {
 	l, err := ratelimit.New(ratelimit.Config{
 		Plans:  []ratelimit.Plan{{Limits: []ratelimit.Limit{{Name: "usd", Max: 1_000_000, Calendar: ratelimit.Month, Cost: ratelimit.Money}}}},
 		Prices: ratelimit.PriceTable(map[string]ratelimit.Price{"m1": {Request: 40_000}}),
@@ -634,9 +635,10 @@ func TestAFlatPriceIsDueForSuccessOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, next := range []http.HandlerFunc{
-		func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) },
+		func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(400) },
 		func(w http.ResponseWriter, r *http.Request) { res(r).Cancel() },
 		func(w http.ResponseWriter, r *http.Request) { res(r).Settle(ratelimit.Usage{}) },
+		func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) },
 		func(w http.ResponseWriter, r *http.Request) {},
 	} {
 		before := l.Stats().Used.MicroUSD

@@ -130,7 +130,7 @@ func (l *Limiter) refusalHeader(e *LimitError) http.Header {
 	if e.Never || e.RetryAfter > longWait {
 		h["X-Should-Retry"] = []string{"false"}
 	}
-	if !l.http.skipHeaders && e.states != nil {
+	if !l.http.omitHeaders && e.states != nil {
 		e.plan.setState(h, new([1]string), e.states, e.refuse, false)
 	}
 	return h

@@ -18,11 +18,13 @@ type Scope uint8
 
 // The scopes.
 const (
-	// ByClient is one bucket per client: the caller's ClientID, or its issuer and subject together. The default.
+	// ByClient is one bucket per client: the caller's issuer together with its ClientID, or, when it has none, with its
+	// subject. Ids are unique only under their issuer, so the same name under two issuers is two clients. The default.
 	ByClient Scope = iota
 	// ByAddress is one bucket per IPv4 address or IPv6 /64: a /64 is what one subscriber has (RFC 6177).
 	ByAddress
-	// ByTenant is one bucket per tenant.
+	// ByTenant is one bucket per tenant, whichever issuer says so: an organisation's keys and tokens count together. Let only
+	// issuers name tenants that you would believe for all of them.
 	ByTenant
 	// ByModel is one bucket per model, shared by everyone.
 	ByModel
@@ -32,8 +34,8 @@ const (
 	Global
 
 	// scopes of what fell back or was said in another way; they appear only in keys
-	byIssuer
-	byIssuerModel
+	bySubject
+	bySubjectModel
 	byAddressModel
 )
 
@@ -68,6 +70,12 @@ type Limit struct {
 	// Zone is where midnight is, for Calendar; nil means UTC.
 	Zone *time.Location
 	// By says whose requests are counted together; zero means ByClient.
+	//
+	// With ByClientModel (and ByModel) every model name is a bucket, and the name is the client's word: one that is asked for
+	// before anybody finds out that there is no such model mints a fresh bucket, worth Max like any other. Set Config.Models, or
+	// let only known models through before the limiter (a list of models in the keys, an enum in the schema), or put a ByClient
+	// limit beside it that bounds the client whatever it asks for. Without any of these one client can also fill the memory
+	// store, and buckets of others then give way: Config.MaxKeys has to hold the made-up names of all clients too.
 	By Scope
 	// Cost says what is counted; zero means Requests.
 	Cost Weights
@@ -88,8 +96,8 @@ type Plan struct {
 	Name string
 	// Limits apply all; at most MaxClaims.
 	Limits []Limit
-	// DefaultOutput is how many output tokens are reserved for a request that does not say how many it wants; zero means
-	// 1024. It is cut to what the plan's limits can hold at all, so a small limit does not refuse everything.
+	// DefaultOutput is how many output tokens are reserved for a request that does not say how many it wants, or says 0;
+	// zero means 1024. It is cut to what the plan's limits can hold at all, so a small limit does not refuse everything.
 	DefaultOutput int64
 }
 
@@ -315,8 +323,8 @@ func (l *limit) key(k *Key, s *Subject) {
 		switch k.Scope {
 		case ByClient:
 			k.Scope = ByClientModel
-		case byIssuer:
-			k.Scope = byIssuerModel
+		case bySubject:
+			k.Scope = bySubjectModel
 		default:
 			k.Scope = byAddressModel
 		}
@@ -329,11 +337,11 @@ func (l *limit) key(k *Key, s *Subject) {
 
 func (k *Key) client(s *Subject) {
 	switch {
-	case s.Client != "" && s.Issuer == "":
-		k.Scope, k.A = ByClient, s.Client
-	case s.Client != "":
-		k.Scope, k.A, k.B = byIssuer, s.Client, s.Issuer
-	default:
+	case s.Client == "":
 		k.Scope, k.Addr = ByAddress, prefix(s.Addr)
+	case s.bare: // a subject must not meet the ClientID of the same spelling
+		k.Scope, k.A, k.B = bySubject, s.Client, s.Issuer
+	default:
+		k.Scope, k.A, k.B = ByClient, s.Client, s.Issuer
 	}
 }

@@ -273,7 +273,7 @@ func TestBurstAndRateBoundWhatAnyWindowAdmits(t *testing.T) {
 }
 
 // remote is a store that is not the memory store to the Limiter, so the other code path runs.
-type remote struct{ m *ratelimit.Memory }
+type remote struct{ m *ratelimit.MemoryStore }
 
 func (s remote) Reserve(ctx context.Context, now time.Time, id ratelimit.ID, claims []ratelimit.Claim, out []ratelimit.State) (bool, error) {
 	return s.m.Reserve(ctx, now, id, claims, out)
@@ -433,7 +433,7 @@ func FuzzHeaders(f *testing.F) {
 
 // dying is a store that answers once.
 type dying struct {
-	*ratelimit.Memory
+	*ratelimit.MemoryStore
 	calls *atomic.Int64
 }
 
@@ -441,7 +441,7 @@ func (d dying) Reserve(ctx context.Context, now time.Time, id ratelimit.ID, clai
 	if d.calls.Add(1) > 1 {
 		return false, errors.New("connection refused")
 	}
-	return d.Memory.Reserve(ctx, now, id, claims, out)
+	return d.MemoryStore.Reserve(ctx, now, id, claims, out)
 }
 
 func TestAStreamDoesNotOutgrowItsReservationWhileTheStoreIsAway(t *testing.T) {
@@ -487,7 +487,7 @@ func TestNothingBlocksBehindASlowStore(t *testing.T) {
 	})
 }
 
-type slow struct{ m *ratelimit.Memory }
+type slow struct{ m *ratelimit.MemoryStore }
 
 func (s slow) Reserve(ctx context.Context, now time.Time, id ratelimit.ID, claims []ratelimit.Claim, out []ratelimit.State) (bool, error) {
 	time.Sleep(time.Minute)

@@ -22,7 +22,7 @@ const (
 	maxRefunded = 1 << 61
 )
 
-// Memory is a [Store] in this process: flat tables without pointers, of a size fixed for ever, and no goroutine.
+// MemoryStore is a [Store] in this process: flat tables without pointers, of a size fixed for ever, and no goroutine.
 //
 // A bucket is found by a 128-bit hash of its key under two random seeds, so no client can aim at another's bucket; the
 // key itself is not kept. A bucket that is full again is the same as one that was never used, so its place is
@@ -32,7 +32,7 @@ const (
 // key is refused with [ErrStoreFull].
 //
 // Rolling limits follow the monotonic clock, calendar limits the wall clock.
-type Memory struct {
+type MemoryStore struct {
 	seed1, seed2 maphash.Seed
 	epoch        time.Time
 	shards       []shard
@@ -131,9 +131,9 @@ type op struct {
 	detail bool  // work out State.Remaining, which costs a division
 }
 
-// NewMemory makes a memory store for at least maxKeys buckets (a request uses one per limit of its plan). Zero
+// NewMemoryStore makes a memory store for at least maxKeys buckets (a request uses one per limit of its plan). Zero
 // means [DefaultMaxKeys]. It takes about 54 bytes per key, at once and for ever.
-func NewMemory(maxKeys int) (*Memory, error) {
+func NewMemoryStore(maxKeys int) (*MemoryStore, error) {
 	if maxKeys == 0 {
 		maxKeys = DefaultMaxKeys
 	}
@@ -148,7 +148,7 @@ func NewMemory(maxKeys int) (*Memory, error) {
 	// full when all maxKeys are in use (measured in the tests).
 	perShard := (maxKeys + shards - 1) / shards
 	groups := (perShard*9/8 + ways - 1) / ways
-	m := &Memory{
+	m := &MemoryStore{
 		seed1:  maphash.MakeSeed(),
 		seed2:  maphash.MakeSeed(),
 		epoch:  time.Now(),
@@ -162,29 +162,30 @@ func NewMemory(maxKeys int) (*Memory, error) {
 }
 
 // hash returns the two halves of a key's hash; the first is never 0.
-func (m *Memory) hash(k *Key) (h1, h2 uint64) {
+func (m *MemoryStore) hash(k *Key) (h1, h2 uint64) {
 	var buf [160]byte
 	b := k.Append(buf[:0])
 	return maphash.Bytes(m.seed1, b) | 1, maphash.Bytes(m.seed2, b)
 }
 
 // hashFor is hash of the key that l.key makes for s, written without the Key for the usual scope.
-func (m *Memory) hashFor(l *limit, s *Subject) (h1, h2 uint64) {
-	if l.By != ByClient || s.Client == "" || s.Issuer != "" || len(s.Client) > 64 {
+func (m *MemoryStore) hashFor(l *limit, s *Subject) (h1, h2 uint64) {
+	if l.By != ByClient || s.Client == "" || s.bare || len(s.Client) > 64 || len(s.Issuer) > 64 {
 		var k Key
 		l.key(&k, s)
 		return m.hash(&k)
 	}
-	var buf [160]byte // a name has at most 64 bytes
+	var buf [200]byte // a name has at most 64 bytes
 	b := append(buf[:0], l.head...)
-	b = append(append(append(b, byte(len(s.Client))), s.Client...), 0, 0)
+	b = append(append(b, byte(len(s.Client))), s.Client...)
+	b = append(append(append(b, byte(len(s.Issuer))), s.Issuer...), 0)
 	return maphash.Bytes(m.seed1, b) | 1, maphash.Bytes(m.seed2, b)
 }
 
-func (m *Memory) shardOf(h2 uint64) int { return int(h2 & uint64(len(m.shards)-1)) }
+func (m *MemoryStore) shardOf(h2 uint64) int { return int(h2 & uint64(len(m.shards)-1)) }
 
 // Reserve implements [Store].
-func (m *Memory) Reserve(_ context.Context, now time.Time, _ ID, claims []Claim, out []State) (bool, error) {
+func (m *MemoryStore) Reserve(_ context.Context, now time.Time, _ ID, claims []Claim, out []State) (bool, error) {
 	if len(claims) > MaxClaims || len(out) < len(claims) {
 		return false, ErrTooManyClaims
 	}
@@ -200,7 +201,7 @@ func (m *Memory) Reserve(_ context.Context, now time.Time, _ ID, claims []Claim,
 }
 
 // Settle implements [Store].
-func (m *Memory) Settle(_ context.Context, now time.Time, id ID, fixes []Fix) error {
+func (m *MemoryStore) Settle(_ context.Context, now time.Time, id ID, fixes []Fix) error {
 	if id != (ID{}) {
 		// A wrong match needs two of 2^64; a forgotten id needs seenIDs settlements between a call and its repetition.
 		x := (id.Lo+1)*0x9e3779b97f4a7c15 ^ id.Hi
@@ -221,7 +222,7 @@ func (m *Memory) Settle(_ context.Context, now time.Time, id ID, fixes []Fix) er
 
 // reserve decides and debits. It takes the locks of all shards concerned in ascending order, each once, so two
 // batches never wait for each other in a circle; nothing under the locks blocks.
-func (m *Memory) reserve(t time.Time, ops []op, out []State) (bool, error) {
+func (m *MemoryStore) reserve(t time.Time, ops []op, out []State) (bool, error) {
 	now, wall := int64(t.Sub(m.epoch)), t.Unix()
 	if len(ops) == 1 {
 		s := &m.shards[m.shardOf(ops[0].h2)]
@@ -278,7 +279,7 @@ type undo struct {
 	evicted int64
 }
 
-func (m *Memory) all(ops []op, out []State, now, wall int64) (ok bool, err error) {
+func (m *MemoryStore) all(ops []op, out []State, now, wall int64) (ok bool, err error) {
 	var undos [MaxClaims]undo
 	n := 0
 	ok = true
@@ -469,7 +470,7 @@ func decide(o *op, e entry, st *State, now, wall int64) entry {
 }
 
 // settle corrects one debit.
-func (m *Memory) settle(t time.Time, o *op, mark Mark, charged, actual int64) {
+func (m *MemoryStore) settle(t time.Time, o *op, mark Mark, charged, actual int64) {
 	p := o.p
 	if charged == actual && p.kind != Parallel {
 		return
@@ -546,7 +547,7 @@ func (m *Memory) settle(t time.Time, o *op, mark Mark, charged, actual int64) {
 	}
 }
 
-// MemoryStats counts what happened in a [Memory] store.
+// MemoryStats counts what happened in a [MemoryStore].
 type MemoryStats struct {
 	// Slots is the number of places of the table.
 	Slots int
@@ -559,7 +560,7 @@ type MemoryStats struct {
 }
 
 // Stats walks the whole table, one shard at a time; it is for tests and dashboards, not for every request.
-func (m *Memory) Stats() MemoryStats {
+func (m *MemoryStore) Stats() MemoryStats {
 	var st MemoryStats
 	t := time.Now()
 	now, wall := int64(t.Sub(m.epoch)), t.Unix()

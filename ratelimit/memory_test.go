@@ -17,8 +17,8 @@ import (
 	"github.com/mantlet-go/mantlet/ratelimit/storetest"
 )
 
-func newMemory(t testing.TB, keys int) *ratelimit.Memory {
-	m, err := ratelimit.NewMemory(keys)
+func newMemory(t testing.TB, keys int) *ratelimit.MemoryStore {
+	m, err := ratelimit.NewMemoryStore(keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +365,7 @@ func TestARefusedBatchLeavesEveryBitAsItWas(t *testing.T) {
 
 func TestNewMemoryRefusesImpossibleSizes(t *testing.T) {
 	for _, n := range []int{-1, 1 << 40} {
-		if _, err := ratelimit.NewMemory(n); err == nil {
+		if _, err := ratelimit.NewMemoryStore(n); err == nil {
 			t.Errorf("%d accepted", n)
 		}
 	}
@@ -374,7 +374,7 @@ func TestNewMemoryRefusesImpossibleSizes(t *testing.T) {
 func TestTheShortWayToAKeyIsTheLongOne(t *testing.T) {
 	l := newLimiter(t, 0, rpm, tpm, daily, slots, ratelimit.Limit{Name: "x", Max: 1, Per: time.Hour, By: ratelimit.ByTenant})
 	for n := range 200 {
-		for _, s := range []ratelimit.Subject{{Client: strings.Repeat("c", n)}, {Client: "c", Issuer: "i"}, {Tenant: strings.Repeat("\x00", n)}, {Client: "\xff\x00|{}"}} {
+		for _, s := range []ratelimit.Subject{{Client: strings.Repeat("c", n)}, {Client: "c", Issuer: "i"}, {Client: "c", Issuer: strings.Repeat("i", n)}, {Client: strings.Repeat("c", n), Issuer: strings.Repeat("i", 64)}, {Tenant: strings.Repeat("\x00", n)}, {Client: "\xff\x00|{}"}} {
 			if !ratelimit.HashesAgree(l, s) {
 				t.Errorf("%d: %+v", n, s)
 			}
@@ -384,10 +384,10 @@ func TestTheShortWayToAKeyIsTheLongOne(t *testing.T) {
 
 func TestARefundAfterItsBucketWasForgottenMintsNothing(t *testing.T) {
 	ctx := context.Background()
-	settle := func(m *ratelimit.Memory, now time.Time, c ratelimit.Claim, st ratelimit.State, actual int64) {
+	settle := func(m *ratelimit.MemoryStore, now time.Time, c ratelimit.Claim, st ratelimit.State, actual int64) {
 		m.Settle(ctx, now, ratelimit.ID{}, []ratelimit.Fix{{Claim: c, Mark: st.Mark, Charged: c.Cost, Actual: actual}})
 	}
-	left := func(m *ratelimit.Memory, now time.Time, key string) int64 {
+	left := func(m *ratelimit.MemoryStore, now time.Time, key string) int64 {
 		st, _ := reserve1(t, m, now, rollingClaim(key, 0, 100, 100, time.Hour))
 		return st.Remaining
 	}

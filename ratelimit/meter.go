@@ -19,8 +19,15 @@ type meter struct {
 	format sse.Format
 	stream bool
 	cut    bool
+
+	doc     bool // the reply is a JSON document
+	refused bool // the reply is the refusal of a room further in
+	alone   bool // the client was gone when the status was said
+	encoded bool // the reply is under a content coding: its bytes say nothing
+	ended   bool // the reply was complete: a whole document, or a stream that said so
+
 	seen   dialect.Usage // the latest totals the reply reported
-	since  int64         // bytes of text since then
+	since  int64         // bytes of text since then; a stream event with text counts as one token at least
 	text   int64         // bytes of text in all
 	res    *Reservation
 	states []State   // one for each limit of the plan, as decided
@@ -59,15 +66,17 @@ func newMeter(limits int) *meter {
 // Header implements [exchange.Tap].
 func (m *meter) Header(o exchange.Out, status int) exchange.Mode {
 	m.fields(o)
+	m.refused, m.alone = o.Refused(), m.x.Err() != nil
 	if status >= 400 || m.x.Dialect() == dialect.Unknown && !m.tokens {
 		return exchange.Pass
 	}
+	m.encoded = exchange.Encoded(o.Header())
 	if f, ok := exchange.IsStream(o.Header()); ok {
 		m.format, m.stream = f, true
 		o.Stream()
 		return exchange.Frames
 	}
-	if exchange.IsJSON(o.Header()) {
+	if m.doc = exchange.IsJSON(o.Header()); m.doc {
 		return exchange.Collect
 	}
 	return exchange.Frames // nothing to read here, but its length is all there is to go by
@@ -75,14 +84,14 @@ func (m *meter) Header(o exchange.Out, status int) exchange.Mode {
 
 // fields writes RateLimit and RateLimit-Policy: over what an upstream has sent, beside what a limiter further in has.
 func (m *meter) fields(o exchange.Out) {
-	if m.l.http.skipHeaders {
+	if m.l.http.omitHeaders {
 		return
 	}
 	m.res.mu.Lock()
 	inner := m.res.inner
 	m.res.mu.Unlock()
 	p := m.res.plan
-	p.setState(o.Header(), &m.value, m.states, 0xff, inner || m.x.Refused())
+	p.setState(o.Header(), &m.value, m.states, 0xff, inner || o.Refused())
 }
 
 // Body implements [exchange.Tap].
@@ -111,6 +120,10 @@ func (m *meter) Body(o exchange.Out, b *exchange.Body) error {
 // read takes in what a piece says. It reports whether the piece brought text and more may follow: a piece that also carries
 // the finish reason is the last one anyway.
 func (m *meter) read(b *exchange.Body) bool {
+	if m.encoded {
+		m.text += int64(len(b.Data))
+		return true
+	}
 	f := b.Facts(m.x)
 	var text int64
 	switch {
@@ -132,7 +145,13 @@ func (m *meter) read(b *exchange.Body) bool {
 		}
 	}
 	m.text += text
-	m.since += text
+	if text > 0 && b.Kind == exchange.Frame {
+		// A server sends an event for each token, however short: digits and brackets would be four for the price of one.
+		m.since += max(text, bytesPerOutput)
+	} else {
+		m.since += text
+	}
+	m.ended = m.ended || f != nil && (f.Terminal || len(f.Finish) > 0 || b.Kind == exchange.Doc)
 	if f != nil && f.Usage.Known && f.Usage.Input <= plausible && f.Usage.Output <= plausible {
 		before := m.seen.Output
 		m.seen.Merge(f.Usage)
@@ -145,9 +164,21 @@ func (m *meter) read(b *exchange.Body) bool {
 
 // total is what was used so far, as far as anybody knows.
 func (m *meter) total() Usage {
-	u := Usage{Requests: 1, Input: m.est.Input, Output: m.seen.Output + (m.since+bytesPerOutput-1)/bytesPerOutput}
+	u := Usage{Requests: 1, Input: m.est.Input, Output: m.seen.Output + tokensOf(m.since)}
 	if m.seen.Known && m.seen.Input > 0 {
 		u.Input, u.CachedInput = m.seen.Input, m.seen.CachedInput
+	}
+	return u
+}
+
+// tokensOf is how many tokens n bytes of generated text are taken for.
+func tokensOf(n int64) int64 { return (n + bytesPerOutput - 1) / bytesPerOutput }
+
+// assumed is the estimate, raised to what is known to have been used at least.
+func (m *meter) assumed(least Usage) Usage {
+	u := m.est.atLeast(least)
+	if m.res.plan.money {
+		u.MicroUSD = max(u.MicroUSD, m.res.ext.price.cost(u))
 	}
 	return u
 }
@@ -177,6 +208,7 @@ func (m *meter) End(o exchange.Out, how exchange.Outcome) {
 	r := m.res
 	if how == exchange.Completed && o.Status() == 0 {
 		m.fields(o) // nothing was written: net/http will answer 200 with these headers
+		m.refused = o.Refused()
 	}
 	r.mu.Lock()
 	detached := r.detached
@@ -187,7 +219,7 @@ func (m *meter) End(o exchange.Out, how exchange.Outcome) {
 	}
 	defer m.logShadow()
 	used, known, done := r.ended()
-	if !done || m.x.Refused() || !known && !m.tokens {
+	if !done || m.refused || !known && !m.tokens {
 		return // a room inside refused and nothing was used, or this limiter knows nothing of tokens
 	}
 	if _, told := m.x.Usage(); told && !known {
@@ -206,20 +238,31 @@ func (m *meter) outcome(o exchange.Out, how exchange.Outcome) (actual Usage, kno
 	facts := m.x.Response()
 	status := o.Status()
 	request := Usage{Requests: 1}
+	left := facts.Aborted || m.x.Err() != nil
 	switch {
 	case m.cut:
 		return m.total(), false
+	case (m.text == 0 || m.doc) && left && status < 400 && !m.refused && !m.ended && (m.tokens || m.x.Dialect() != dialect.Unknown):
+		// Left before a word was seen, or in the middle of a document that was all made before it was sent: what was counted up to
+		// there is not what the model has used.
+		return m.assumed(m.total().atLeast(reported)), false
 	case m.known():
 		u := m.total()
 		return u, true
 	case how == exchange.Hijacked:
 		// Nobody knows what went over the connection. A handler that does reports it, or detaches.
-		return m.est.atLeast(reported), false
-	case status >= 400:
+		return m.assumed(reported), false
+	case m.refused, status >= 400 && status < 500 && !m.alone:
 		r.mu.Lock()
 		r.failed = reported == Usage{}
 		r.mu.Unlock()
-		return request.atLeast(reported), false // refused or failed: nothing was generated
+		return request.atLeast(reported), false // nothing was generated
+	case status >= 400:
+		// Timed out, broken, or written for nobody: a proxy whose client is gone says 502. The work was ordered, and none of
+		// this says that it was not done; or hanging up early would make it free.
+		return m.assumed(reported), false
+	case m.encoded:
+		return m.assumed(Usage{Output: tokensOf(max(m.text, facts.Bytes))}.atLeast(reported)), false
 	case m.text > 0 || facts.Bytes > 0 && status != 0:
 		if m.x.Dialect() == dialect.Unknown && !m.tokens {
 			return request.atLeast(reported), false
@@ -227,14 +270,14 @@ func (m *meter) outcome(o exchange.Out, how exchange.Outcome) (actual Usage, kno
 		u := m.total()
 		if m.text == 0 {
 			// Nothing was readable. The length of the reply bounds it, and so does what was reserved for it.
-			u.Output = min((facts.Bytes+bytesPerOutput-1)/bytesPerOutput, granted.Output)
+			u.Output = min(tokensOf(facts.Bytes), granted.Output)
 		} else if !m.stream {
 			u.Output = min(u.Output, max(granted.Output, 1))
 		}
 		return u.atLeast(reported), false
 	case how == exchange.Panicked || o.Exchange().Err() != nil:
 		// Dead or alone before the first byte: the model may have worked all the while. The handler can say otherwise.
-		return m.est.atLeast(reported), false
+		return m.assumed(reported), false
 	}
 	u := request
 	u.Input = m.est.Input

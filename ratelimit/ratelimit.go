@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,10 @@ type Config struct {
 	Store Store
 	// MaxKeys is the size of that memory store; zero means DefaultMaxKeys. Not together with Store.
 	MaxKeys int
+
+	// Models are the models that have buckets of their own in limits ByModel and ByClientModel; requests for any other name,
+	// made up or misspelt, share the buckets of the model "". Empty gives every name a bucket, see Limit.By.
+	Models []string
 
 	// Prices says what a model costs, for limits that count MicroUSD. Required with such a limit. It is called for
 	// every request and must not block. See PriceTable.
@@ -49,12 +54,14 @@ type Config struct {
 	// TopUp is how many output tokens a stream that outgrows its reservation is granted at a time; zero means 256.
 	TopUp int64
 
-	// SkipHeaders leaves out RateLimit and RateLimit-Policy. Retry-After and retry-after-ms remain.
-	SkipHeaders bool
+	// OmitHeaders leaves out RateLimit and RateLimit-Policy. Retry-After and retry-after-ms remain.
+	OmitHeaders bool
 	// Deny replaces the reply to a refused request; nil means the JSON envelope of the API the path belongs to. err is
 	// or wraps a *LimitError, ErrUnknownPlan or the store's error; it is not for the client. The headers are already set.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger gets refusals and store failures, without client identifiers; nil means none.
+	// Logger gets refusals at level Debug, because a client can cause any number of them; what shadow limits would have refused at
+	// Info; and failures of the store, unknown plans and a Limiter that was not made by New at Error. No record names a client.
+	// Nil means slog.Default() at that moment.
 	Logger *slog.Logger
 }
 
@@ -64,8 +71,10 @@ type Limiter struct {
 	plans   map[string]*plan
 	only    *plan // when there is one plan
 	def     *plan
+	config  []Plan          // a copy, for Plans
+	models  map[string]bool // Config.Models, nil if empty
 	open    bool
-	mem     *Memory // nil when the store is another
+	mem     *MemoryStore // nil when the store is another
 	store   Store
 	prices  func(string) Price
 	topUp   int64
@@ -87,6 +96,17 @@ func New(cfg Config) (*Limiter, error) {
 		prices: cfg.Prices,
 		topUp:  cfg.TopUp,
 		log:    cfg.Logger,
+	}
+	l.config = clonePlans(cfg.Plans)
+	for i, m := range cfg.Models {
+		if m == "" || l.models[m] {
+			fail("Config.Models[%d] %q is empty or occurs twice", i, m)
+			continue
+		}
+		if l.models == nil {
+			l.models = make(map[string]bool, len(cfg.Models))
+		}
+		l.models[m] = true
 	}
 	if len(cfg.Plans) == 0 {
 		fail("Config.Plans is empty")
@@ -119,14 +139,14 @@ func New(cfg Config) (*Limiter, error) {
 	if cfg.Store != nil && cfg.MaxKeys != 0 {
 		fail("Config.MaxKeys %d is set together with Config.Store", cfg.MaxKeys)
 	}
-	if m, ok := cfg.Store.(*Memory); ok {
+	if m, ok := cfg.Store.(*MemoryStore); ok {
 		if m == nil {
-			fail("Config.Store is a nil *Memory")
+			fail("Config.Store is a nil *MemoryStore")
 		}
 		l.mem = m
 	}
 	if cfg.Store == nil {
-		m, err := NewMemory(cfg.MaxKeys)
+		m, err := NewMemoryStore(cfg.MaxKeys)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -146,6 +166,22 @@ func New(cfg Config) (*Limiter, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// Plans returns a copy of Config.Plans, in their order, as they were configured: a zero field still stands for its default.
+func (l *Limiter) Plans() []Plan {
+	if l == nil {
+		return nil
+	}
+	return clonePlans(l.config)
+}
+
+func clonePlans(plans []Plan) []Plan {
+	plans = slices.Clone(plans)
+	for i := range plans {
+		plans[i].Limits = slices.Clone(plans[i].Limits)
+	}
+	return plans
 }
 
 func (l *Limiter) planFor(name string) (*plan, error) {
@@ -202,6 +238,11 @@ func (l *Limiter) reserve(ctx context.Context, r *Reservation, p *plan, s *Subje
 		}
 	}
 	r.l, r.plan, r.granted = l, p, est
+	if l.models != nil && !l.models[s.Model] {
+		known := *s
+		known.Model = ""
+		s = &known
+	}
 	var err error
 	if l.mem != nil {
 		err = l.reserveMem(r, s, &est, states)

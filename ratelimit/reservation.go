@@ -281,8 +281,8 @@ func (l *Limiter) fix(r *Reservation, charged, actual []int64) {
 	if err != nil {
 		err = l.store.Settle(context.Background(), now, id, fixes)
 	}
-	if err != nil && l.log != nil {
-		l.log.Error("ratelimit: settlement lost, the estimate stays charged", "error", err)
+	if err != nil {
+		loggerOr(l.log).Error("ratelimit: settlement lost, the estimate stays charged", "error", err)
 	}
 }
 

@@ -115,7 +115,7 @@ type Fix struct {
 	Actual int64
 }
 
-// Store keeps the buckets. The memory store ([NewMemory]) is the one to start with; a store shared by several processes
+// Store keeps the buckets. The memory store ([NewMemoryStore]) is the one to start with; a store shared by several processes
 // implements the same contract and proves it with package storetest. Implementations are safe for concurrent use.
 //
 // An error means that the store did not answer; the Limiter then refuses (closed), it does not guess.

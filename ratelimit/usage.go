@@ -167,7 +167,7 @@ func PriceTable(prices map[string]Price) func(model string) Price {
 type Subject struct {
 	// Client names the caller, stable across key rotation.
 	Client string
-	// Issuer qualifies Client when Client is the subject of an issuer's token. Empty for ids of this service's own.
+	// Issuer is who vouches for Client: the same Client under two issuers is two clients. Empty is an issuer like any other.
 	Issuer string
 	// Tenant is the organisation the caller belongs to.
 	Tenant string
@@ -177,4 +177,6 @@ type Subject struct {
 	Model string
 	// Addr is the client's network address.
 	Addr netip.Addr
+
+	bare bool // Client is the subject of a caller without a ClientID
 }

@@ -87,7 +87,7 @@ func protect(o options) (*protected, error) {
 	// How much: floods by address before anything else, then the key's plan, then the slots of the model server.
 	flood, err := ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
 		{Name: "flood", Max: 1000, Burst: 2000, Per: time.Second, By: ratelimit.ByAddress},
-	}}}, SkipHeaders: true})
+	}}}, OmitHeaders: true})
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +226,9 @@ func modelServer(upstream string) (http.Handler, error) {
 		FlushInterval: -1, // every event goes out as it comes
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			audit.Annotate(r.Context(), slog.String("upstream", err.Error())) // for the operator; the client gets the safe 502
+			if res, ok := ratelimit.FromContext(r.Context()); ok && r.Context().Err() == nil {
+				res.Cancel() // the server's fault, and nothing came; who hangs up himself pays
+			}
 			w.WriteHeader(http.StatusBadGateway)
 		},
 		Rewrite: func(r *httputil.ProxyRequest) {
