@@ -107,7 +107,7 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	proxies, err := exchange.NewProxies(cfg.TrustedProxies)
 	if err != nil {
-		errs = append(errs, fmt.Errorf("mantlet: Config: %w", err))
+		errs = append(errs, fmt.Errorf("mantlet: Config.%w", err))
 	}
 	if cfg.Flood != nil && cfg.Flood == cfg.Limits {
 		errs = append(errs, errors.New("mantlet: Config.Flood and Config.Limits are the same limiter: callers' plans would never apply"))

@@ -87,13 +87,13 @@ type Config struct {
 	// and stays queued.
 	AckWait time.Duration
 
-	// SkipReply leaves the bodies of replies alone. By default the middleware reads the replies of the APIs it knows (by
+	// IgnoreReplies leaves the bodies of replies alone. By default the middleware reads the replies of the APIs it knows (by
 	// path) as they pass, for usage, finish reason and the time of the first token; nothing is held back, but a JSON
 	// reply is copied (up to 4 MiB) until it has ended. Facts that other rooms leave are used either way.
-	SkipReply bool
+	IgnoreReplies bool
 
-	// Logger is told of failing sinks, once in ten seconds per sink. Nil means slog.Default. It must not end in a sink of
-	// this Log.
+	// Logger is told of failing sinks, once in ten seconds per sink. Nil means what slog.Default returns at that
+	// moment. It must not end in a sink of this Log.
 	Logger *slog.Logger
 }
 
@@ -123,7 +123,7 @@ const maxSinks = 32
 
 // Open checks the configuration, reporting all its faults together, and starts one goroutine per sink.
 func Open(cfg Config) (*Log, error) {
-	l := &Log{mode: cfg.Backpressure, wait: cfg.Wait, ack: cfg.Ack, ackWait: cfg.AckWait, noReply: cfg.SkipReply}
+	l := &Log{mode: cfg.Backpressure, wait: cfg.Wait, ack: cfg.Ack, ackWait: cfg.AckWait, noReply: cfg.IgnoreReplies}
 	l.pool = &sync.Pool{New: func() any { return new(encoder) }}
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
@@ -153,10 +153,8 @@ func Open(cfg Config) (*Log, error) {
 		errs = append(errs, err)
 	}
 	l.lineMax = lineMax(l.rules.maxBytes)
-	for i, p := range cfg.TrustedProxies {
-		if !p.IsValid() {
-			fault("TrustedProxies[%d] is not a prefix", i)
-		}
+	if l.proxies, err = exchange.NewProxies(cfg.TrustedProxies); err != nil {
+		fault("%w", err)
 	}
 	if cfg.Backpressure > Drop {
 		fault("Backpressure %d: no such policy", cfg.Backpressure)
@@ -188,12 +186,6 @@ func Open(cfg Config) (*Log, error) {
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
-	}
-	if len(cfg.TrustedProxies) > 0 {
-		l.proxies = exchange.NewProxies(cfg.TrustedProxies)
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
 	}
 	for i, s := range cfg.Sinks {
 		q := &queue{

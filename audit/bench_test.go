@@ -27,7 +27,7 @@ var typical = audit.Event{
 	Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Name: "test.event", Stage: audit.StageCompleted,
 	RequestID: "0af7651916cd43dd8448eb211c80319c", Client: netip.MustParseAddr("203.0.113.77"),
 	HTTP:      audit.HTTP{Method: "POST", Route: "POST /v1/chat/completions", Status: 200, RequestBytes: 1834, ResponseBytes: 5210},
-	Auth:      audit.Auth{Scheme: "apikey", Outcome: audit.Allowed, Issuer: "keys", Subject: "svc-7", Tenant: "acme", ClientID: "acme-prod", KeyID: "k_9f3", Plan: "pro"},
+	Auth:      audit.Auth{Scheme: "api_key", Outcome: audit.Allowed, Issuer: "keys", Subject: "svc-7", Tenant: "acme", ClientID: "acme-prod", KeyID: "k_9f3", Plan: "pro"},
 	RateLimit: audit.Allowed,
 	GenAI: audit.GenAI{Operation: "chat", Model: "llama-3.3-70b", Stream: true, FinishReason: "stop", TimeToFirstChunk: 312 * time.Millisecond,
 		StreamTime: 4 * time.Second, UsageKnown: true, InputTokens: 812, OutputTokens: 401, CostMicroUSD: 5123},

@@ -39,7 +39,7 @@
 //	schema                       1
 //	time                         when it began, RFC 3339 in UTC with microseconds
 //	event.name                   "http.request", "audit.gap", "audit.file", or the Name given to Record
-//	stage                        completed, panic (the handler did not return), event, gap, file
+//	stage                        completed, panic (the handler did not return), event, gap, file; see Handler
 //	request.id                   as in the X-Request-Id header of the response
 //	trace_id, span_id            of a W3C traceparent header
 //	client.address | .net | .hmac   one of them, see AddressForm
@@ -47,7 +47,7 @@
 //	http.route                   the pattern, never the path
 //	http.response.status_code    absent when nothing was sent
 //	http.request.body.size       as announced; http.response.body.size as sent
-//	http.client_aborted          true; http.hijacked true
+//	http.client_aborted          true: the client left before it had the whole reply; http.hijacked true
 //	auth.scheme, .outcome, .issuer, .subject, .tenant, .client_id, .key_id, .plan
 //	ratelimit.outcome            allowed, denied
 //	validate.outcome             denied
@@ -59,7 +59,7 @@
 //	gen_ai.usage.input_tokens, .cache_read.input_tokens, .output_tokens, x.usage_estimated
 //	x.tokens_per_second          (output - 1) / (last byte - first content)
 //	x.duration_ms, x.cost_microusd
-//	error.type                   the code the client got, or the status of a 5xx, or "panic"
+//	error.type                   the code the client got, or the status of a 5xx, or "panic", or "aborted" (the handler broke its reply off)
 //	x.error.stage, x.error.cause who refused, and why: for operators
 //	x.gap.count, .first, .last, .reason, .sink
 //	x.file.event, .bytes, .aside what a FileSink found: torn, moved, shrunk, foreign_bytes, rotated, rotation_failed, sync_failed
@@ -75,5 +75,5 @@
 //
 // Encoding and queueing allocate nothing. The middleware adds two allocations to those of the exchange that all rooms share, and
 // a copy of about a kilobyte per sink. Reading the reply of a known API costs one parse, which is shared with the other rooms
-// (Config.SkipReply). Memory is bounded by Config.MaxQueueBytes per sink.
+// (Config.IgnoreReplies). Memory is bounded by Config.MaxQueueBytes per sink.
 package audit

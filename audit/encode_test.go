@@ -240,13 +240,13 @@ func TestALineReadsLikeThis(t *testing.T) {
 		Time: time.Date(2026, 3, 4, 5, 6, 7, 8000, time.FixedZone("", 3600)), Name: "http.request", Stage: audit.StageCompleted,
 		RequestID: "r1", Client: netip.MustParseAddr("192.0.2.7"),
 		HTTP:     audit.HTTP{Method: "POST", Route: "POST /v1/chat/completions", Status: 200, RequestBytes: 100, ResponseBytes: 0},
-		Auth:     audit.Auth{Scheme: "apikey", Outcome: audit.Allowed, ClientID: "acme", KeyID: "k1"},
+		Auth:     audit.Auth{Scheme: "api_key", Outcome: audit.Allowed, ClientID: "acme", KeyID: "k1"},
 		GenAI:    audit.GenAI{Operation: "chat", Model: "m", Stream: true, FinishReason: "stop", TimeToFirstChunk: 250 * time.Millisecond, StreamTime: 2 * time.Second, UsageKnown: true, InputTokens: 12, OutputTokens: 101},
 		Duration: 2500 * time.Millisecond, Attrs: []slog.Attr{slog.Int("n", 3), slog.Group("g", slog.Bool("b", true))},
 	})
 	want := `{"schema":1,"time":"2026-03-04T04:06:07.000008Z","event.name":"http.request","stage":"completed","request.id":"r1",` +
 		`"client.address":"192.0.2.7","http.request.method":"POST","http.route":"POST /v1/chat/completions",` +
-		`"http.response.status_code":200,"http.request.body.size":100,"http.response.body.size":0,"auth.scheme":"apikey",` +
+		`"http.response.status_code":200,"http.request.body.size":100,"http.response.body.size":0,"auth.scheme":"api_key",` +
 		`"auth.outcome":"allowed","auth.client_id":"acme","auth.key_id":"k1","gen_ai.operation.name":"chat",` +
 		`"gen_ai.request.model":"m","gen_ai.request.stream":true,"gen_ai.response.finish_reasons":["stop"],` +
 		`"gen_ai.response.time_to_first_chunk":0.250000,"gen_ai.usage.input_tokens":12,"gen_ai.usage.output_tokens":101,` +

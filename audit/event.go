@@ -17,8 +17,8 @@ type Stage string
 const (
 	// StageCompleted: the handler returned.
 	StageCompleted Stage = "completed"
-	// StagePanic: the handler did not return; it panicked (also with http.ErrAbortHandler) or ended its goroutine. The
-	// panic went on to whoever recovers it.
+	// StagePanic: the handler did not return; it panicked or ended its goroutine. The panic went on to whoever recovers it.
+	// A panic with http.ErrAbortHandler is no fault and counts as completed: so a proxy ends a reply it cannot finish.
 	StagePanic Stage = "panic"
 	// StageEvent: an event without a request, from Record.
 	StageEvent Stage = "event"
@@ -100,7 +100,7 @@ type HTTP struct {
 	RequestBytes int64
 	// ResponseBytes is the size of the response body as sent; negative means unknown.
 	ResponseBytes int64
-	// Aborted: the client went away, or could not be written to, before the end.
+	// Aborted: the client went away, or could not be written to, before it had the whole response.
 	Aborted bool
 	// Hijacked: the connection was taken over (WebSocket, CONNECT); sizes count what was seen before.
 	Hijacked bool
@@ -108,7 +108,7 @@ type HTTP struct {
 
 // Auth is who did it. Each text is at most 128 bytes, Scheme and Plan 64.
 type Auth struct {
-	// Scheme is how the caller proved who it is: "apikey", "jwt".
+	// Scheme is how the caller proved who it is: "api_key", "jwt".
 	Scheme string
 	// Outcome is empty when nobody asked.
 	Outcome Outcome

@@ -21,10 +21,16 @@ const eventRequest = "http.request"
 
 // Handler returns a handler that runs next and records one line per request, whatever becomes of it: it returned, was
 // refused by a room inside, panicked, ended its goroutine, lost its client or took the connection over. Put it outermost.
+// It panics when next is nil.
 //
-// A panic is not recovered: it goes on with its own stack after the line is queued. Of two Handlers of one Log around each
-// other only the outer records.
+// A panic goes on, with its value and its own stack, after the line is queued; its stage is StagePanic. One with
+// http.ErrAbortHandler is how a handler (httputil.ReverseProxy) breaks off a reply it cannot finish: that is recorded as
+// completed, with http.client_aborted when the client had left, else with the error.type "aborted". Of two Handlers of one
+// Log around each other only the outer records.
 func (l *Log) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("audit: Log.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r, next) })
 }
 
@@ -50,6 +56,9 @@ type record struct {
 	body    *bodyTap
 	held    int
 	done    bool // next returned
+	left    bool // the client was gone when next ended
+	broken  bool // next ended with http.ErrAbortHandler
+	header  http.Header
 
 	mu            sync.Mutex // the reply may be written from another goroutine than the handler's
 	attrs         []slog.Attr
@@ -58,6 +67,9 @@ type record struct {
 	usage         dialect.Usage
 	finish        string
 	responseModel string
+	late          bool // the client was gone before the reply began
+	unread        bool // the reply was to be one JSON document, and is none
+	terminal      bool // the last event of a stream has passed
 }
 
 func (l *Log) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -84,7 +96,9 @@ func (l *Log) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				cause = errNoLog
 			}
 			x.Refuse(w, r, &deny.Denial{Code: deny.Overloaded, Stage: "audit", Header: retrySoon, Cause: cause})
-			rec.request, rec.done = r, true
+			rec.request, rec.done, rec.header = r, true, w.Header()
+			rec.left = rec.gone() // while it waited for room: then nobody read the refusal
+			rec.late = rec.left
 			rec.end(x, false, gapRefused) // the sinks that have room still hear of it
 			return
 		}
@@ -100,20 +114,59 @@ func (l *Log) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			r.Body = rec.body
 		}
 	}
-	rec.request = r
+	rec.request, rec.header = r, w.Header()
 	x.Put(recordKey{}, rec)
 	defer rec.leave(x)
-	if l.noReply || x.Dialect() == dialect.Unknown {
-		next.ServeHTTP(w, r)
-	} else {
-		x.Serve(w, r, rec, next)
-	}
+	x.Serve(w, r, rec, next)
 	rec.done = true
 }
 
+// leave ends the record. It must know a handler that broke off its reply from one that crashed, and only the value of the panic
+// tells. Whoever recovers further out loses nothing: the panic goes on from inside this very call, before its frames are
+// gone, so the stack still leads to where it began.
 func (rec *record) leave(x *exchange.Exchange) {
+	var value any
+	if !rec.done {
+		value = recover() // nil for runtime.Goexit
+	}
+	rec.left, rec.broken = rec.gone(), value == http.ErrAbortHandler
 	x.Put(recordKey{}, rec.outer)
 	rec.end(x, true, gapFull)
+	if value != nil {
+		panic(value)
+	}
+}
+
+// gone reports whether the server has seen the client leave.
+func (rec *record) gone() bool {
+	return rec.server.Err() != nil && errors.Is(context.Cause(rec.server), context.Canceled)
+}
+
+// aborted reports whether the client went without the whole reply: it could not be written to, or the server saw it leave before
+// the handler ended and the reply was not complete by then. A client that closes its end once it has everything has not
+// aborted, though that cancels the context too. Nor has one that closes its sending half early and reads on: the server cannot
+// tell it from one that left, so a whole reply counts as one that arrived.
+func (rec *record) aborted(resp exchange.ResponseFacts) bool {
+	if resp.Aborted || !rec.left || resp.Hijacked {
+		return resp.Aborted
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	switch {
+	case !rec.done, resp.Status == 0:
+		return true // broken off, or never begun
+	case rec.late && (resp.Status == 499 || resp.Status >= 502):
+		return true // what a proxy, a queue or we ourselves say when the client's leaving ended the wait
+	case resp.Status == http.StatusNoContent, resp.Status == http.StatusNotModified, rec.method == http.MethodHead:
+		return false
+	case resp.Streamed:
+		return !rec.terminal && resp.Finish == ""
+	}
+	if v := rec.header["Content-Length"]; len(v) == 1 {
+		n, err := strconv.ParseInt(v[0], 10, 64)
+		return err == nil && resp.Bytes < n
+	}
+	return rec.unread
 }
 
 // end writes the line. It runs once per request, also while a panic is on its way through.
@@ -164,7 +217,9 @@ func (rec *record) facts(x *exchange.Exchange, e *encoder, route, model string) 
 		d    = x.Denial()
 	)
 	ev.Time, ev.Name, ev.Stage = rec.started, eventRequest, StageCompleted
-	if !rec.done {
+	// A room inside that recovered a panic in the middle of a reply says so, and then breaks the reply off.
+	crashed := !rec.done && (!rec.broken || d != nil && d.Code == deny.InternalError)
+	if crashed {
 		ev.Stage = StagePanic
 	}
 	ev.RequestID = x.ID()
@@ -178,7 +233,7 @@ func (rec *record) facts(x *exchange.Exchange, e *encoder, route, model string) 
 	}
 	ev.HTTP = HTTP{
 		Method: rec.method, Route: route, Status: status, RequestBytes: rec.length, ResponseBytes: resp.Bytes,
-		Aborted: resp.Aborted || errors.Is(context.Cause(rec.server), context.Canceled), Hijacked: resp.Hijacked,
+		Aborted: rec.aborted(resp), Hijacked: resp.Hijacked,
 	}
 	if c, ok := exchange.CallerFrom(rec.request.Context()); ok {
 		ev.Auth = Auth{
@@ -211,8 +266,10 @@ func (rec *record) facts(x *exchange.Exchange, e *encoder, route, model string) 
 				ev.Sanitize = Denied
 			}
 		}
-	case !rec.done:
+	case crashed:
 		ev.Error = "panic"
+	case rec.broken && !ev.HTTP.Aborted:
+		ev.Error = "aborted" // by the handler itself: an upstream broke off
 	case status >= 500:
 		ev.Error = strconv.Itoa(status) // as the OpenTelemetry conventions have it
 	}
@@ -261,18 +318,11 @@ func operation(d dialect.Dialect) string {
 // countFindings makes counts of equal findings. What does not fit into the line is counted in the last place.
 func (e *encoder) countFindings(found []exchange.Finding) []Finding {
 	out := e.findings[:0]
-next:
-	for _, f := range found {
-		for i := range out {
-			if o := &out[i]; o.Kind == f.Kind && o.Rule == f.Rule && o.Action == f.Action && o.Direction == f.Direction {
-				o.Count++
-				continue next
-			}
-		}
+	for _, f := range found { // equal ones are one already
 		if len(out) <= MaxFindings {
-			out = append(out, Finding{Kind: f.Kind, Rule: f.Rule, Action: f.Action, Direction: f.Direction, Count: 1})
+			out = append(out, Finding{Kind: f.Kind, Rule: f.Rule, Action: f.Action, Direction: f.Direction, Count: f.Count})
 		} else {
-			out[MaxFindings].Count++
+			out[MaxFindings].Count += f.Count
 		}
 	}
 	return out
@@ -288,7 +338,12 @@ func causeText(err error) string {
 
 // Header implements exchange.Tap: replies of a known dialect are read as they pass.
 func (rec *record) Header(o exchange.Out, status int) exchange.Mode {
-	if status >= 300 {
+	if rec.gone() {
+		rec.mu.Lock()
+		rec.late = true
+		rec.mu.Unlock()
+	}
+	if status >= 300 || rec.log.noReply || o.Exchange().Dialect() == dialect.Unknown {
 		return exchange.Pass
 	}
 	if _, ok := exchange.IsStream(o.Header()); ok {
@@ -306,6 +361,10 @@ func (rec *record) Body(o exchange.Out, b *exchange.Body) error {
 	if b.Kind != exchange.Chunk {
 		if facts, _ := b.Meta(o.Exchange()); facts != nil {
 			rec.read(facts)
+		} else if b.Kind == exchange.Doc && !b.Truncated {
+			rec.mu.Lock()
+			rec.unread = true
+			rec.mu.Unlock()
 		}
 	}
 	if b.Kind == exchange.Doc {
@@ -330,6 +389,7 @@ func (rec *record) read(p *dialect.Response) {
 	if n := len(p.Finish); n > 0 && n <= 64 && string(p.Finish) != rec.finish {
 		rec.finish = string(p.Finish)
 	}
+	rec.terminal = rec.terminal || p.Terminal
 	if n := len(p.Model); n > 0 && n <= 256 && rec.responseModel == "" {
 		rec.responseModel = string(p.Model)
 	}

@@ -15,7 +15,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -129,7 +131,7 @@ func TestTheFactsOfAllRoomsAreInTheLine(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange.From(r.Context())
 		x.SetRoute("POST /v1/chat/completions")
-		x.SetCaller(exchange.Caller{Issuer: "keys", Subject: "svc", Tenant: "t1", ClientID: "acme", KeyID: "k1", Method: "apikey", Plan: "pro"})
+		x.SetCaller(exchange.Caller{Issuer: "keys", Subject: "svc", Tenant: "t1", ClientID: "acme", KeyID: "k1", Method: "api_key", Plan: "pro"})
 		x.SetModel("gpt-x")
 		x.SetReservation(1)
 		x.SetUsage(exchange.Usage{Input: 100, CachedInput: 40, Output: 7, MicroUSD: 123, Known: true, Estimated: true})
@@ -139,7 +141,7 @@ func TestTheFactsOfAllRoomsAreInTheLine(t *testing.T) {
 		x.AddFinding(exchange.Finding{Kind: "secret", Rule: "aws", Action: "flag", Direction: "out"})
 	})
 	got, _ := run(t, audit.Config{}, h, post("/v1/chat/completions", "{}"))
-	want(t, got[0], "http.route", "POST /v1/chat/completions", "auth.scheme", "apikey", "auth.outcome", "allowed", "auth.issuer", "keys",
+	want(t, got[0], "http.route", "POST /v1/chat/completions", "auth.scheme", "api_key", "auth.outcome", "allowed", "auth.issuer", "keys",
 		"auth.subject", "svc", "auth.tenant", "t1", "auth.client_id", "acme", "auth.key_id", "k1", "auth.plan", "pro",
 		"gen_ai.operation.name", "chat", "gen_ai.request.model", "gpt-x", "ratelimit.outcome", "allowed", "sanitize.outcome", "flagged",
 		"gen_ai.usage.input_tokens", 100.0, "gen_ai.usage.cache_read.input_tokens", 40.0, "gen_ai.usage.output_tokens", 7.0,
@@ -226,8 +228,120 @@ func TestErrAbortHandlerAndGoexitAreRecordedOnce(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatal(s.lines)
 	}
-	want(t, got[0], "stage", "panic")
-	want(t, got[1], "stage", "panic")
+	want(t, got[0], "stage", "completed", "error.type", "aborted")
+	absent(t, got[0], "http.client_aborted")
+	want(t, got[1], "stage", "panic", "error.type", "panic")
+}
+
+func TestACrashInTheMiddleOfAReplyStaysOneWhenARoomBreaksTheReplyOff(t *testing.T) {
+	got, _ := run(t, audit.Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "half a")
+		exchange.From(r.Context()).SetDenial(&deny.Denial{Code: deny.InternalError, Stage: "sanitize", Cause: errors.New("handler panicked: boom")})
+		panic(http.ErrAbortHandler)
+	}), post("/", ""))
+	want(t, got[0], "stage", "panic", "error.type", "internal_error", "x.error.stage", "sanitize")
+}
+
+func TestAProxyThatCannotFinishItsReplyIsNoCrash(t *testing.T) {
+	for name, upstreamBreaks := range map[string]bool{"the upstream broke off": true, "the client left": false} {
+		t.Run(name, func(t *testing.T) {
+			up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "data: {}\n\n")
+				http.NewResponseController(w).Flush()
+				if upstreamBreaks {
+					panic(http.ErrAbortHandler)
+				}
+				<-r.Context().Done()
+			}))
+			up.Start()
+			defer up.Close()
+			to, _ := url.Parse(up.URL)
+			proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }, FlushInterval: -1, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+			s := &memory{}
+			l := open(t, audit.Config{Sinks: []audit.Sink{s}})
+			ended := make(chan struct{})
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(ended)
+				l.Handler(proxy).ServeHTTP(w, r)
+			}))
+			defer srv.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, "GET", srv.URL, nil)
+			resp, err := srv.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if upstreamBreaks {
+				io.Copy(io.Discard, resp.Body)
+			}
+			cancel()
+			resp.Body.Close()
+			<-ended
+			mustClose(t, l)
+			got := s.parsed(t)
+			if len(got) != 1 {
+				t.Fatal(s.lines)
+			}
+			want(t, got[0], "stage", "completed", "http.response.status_code", 200.0)
+			if upstreamBreaks {
+				want(t, got[0], "error.type", "aborted")
+				absent(t, got[0], "http.client_aborted")
+			} else {
+				want(t, got[0], "http.client_aborted", true)
+				absent(t, got[0], "error.type")
+			}
+		})
+	}
+}
+
+func TestAClientThatHasTheWholeReplyHasNotAborted(t *testing.T) {
+	type step func(w http.ResponseWriter, leave func())
+	set := func(k, v string) step { return func(w http.ResponseWriter, _ func()) { w.Header().Set(k, v) } }
+	write := func(s string) step { return func(w http.ResponseWriter, _ func()) { io.WriteString(w, s) } }
+	status := func(n int) step { return func(w http.ResponseWriter, _ func()) { w.WriteHeader(n) } }
+	leave := func(_ http.ResponseWriter, leave func()) { leave() }
+	chunk := write("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n")
+	sse, js := set("Content-Type", "text/event-stream"), set("Content-Type", "application/json")
+	for name, c := range map[string]struct {
+		steps   []step
+		aborted bool
+	}{
+		"an error, then it leaves":                  {[]step{status(500), write("sorry"), leave}, false},
+		"it closes its half early, then an error":   {[]step{leave, status(500), write("sorry")}, false},
+		"it closes its half early, then a document": {[]step{leave, js, write(`{"id":"x"}`)}, false},
+		"it leaves, then the proxy gives up":        {[]step{leave, status(502)}, true},
+		"it leaves and nothing is said":             {[]step{leave}, true},
+		"the announced length, then it leaves":      {[]step{set("Content-Length", "5"), write("hello"), leave}, false},
+		"it leaves in the middle of that length":    {[]step{set("Content-Length", "5"), write("hel"), leave}, true},
+		"no content, then it leaves":                {[]step{status(204), leave}, false},
+		"a whole stream, then it leaves":            {[]step{sse, chunk, write("data: [DONE]\n\n"), leave}, false},
+		"it leaves in the middle of a stream":       {[]step{sse, chunk, leave}, true},
+		"a whole document, then it leaves":          {[]step{js, write(`{"id":"x"}`), leave}, false},
+		"it leaves in the middle of a document":     {[]step{js, write(`{"id":`), leave}, true},
+		"it does not leave and the document is cut": {[]step{js, write(`{"id":`)}, false},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		got, _ := run(t, audit.Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for _, s := range c.steps {
+				s(w, cancel)
+			}
+		}), post("/v1/chat/completions", "{}").WithContext(ctx))
+		cancel()
+		if got[0]["http.client_aborted"] == true != c.aborted {
+			t.Errorf("%s: %v", name, got[0])
+		}
+	}
+}
+
+func TestAHandlerInFrontOfNothingPanicsAtStart(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "audit: Log.Handler: next is nil" {
+			t.Error(p)
+		}
+	}()
+	open(t, audit.Config{Sinks: []audit.Sink{&memory{}}}).Handler(nil)
 }
 
 func TestAClientThatLeavesIsRecordedOnce(t *testing.T) {
@@ -326,7 +440,7 @@ func TestAStreamIsMeasured(t *testing.T) {
 		frames = frames[:3]
 		got, _ = run(t, audit.Config{}, h, post("/v1/chat/completions", `{"stream":true}`))
 		absent(t, got[0], "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "x.tokens_per_second", "gen_ai.response.finish_reasons")
-		got, _ = run(t, audit.Config{SkipReply: true}, h, post("/v1/chat/completions", `{"stream":true}`))
+		got, _ = run(t, audit.Config{IgnoreReplies: true}, h, post("/v1/chat/completions", `{"stream":true}`))
 		absent(t, got[0], "gen_ai.response.model", "gen_ai.response.time_to_first_chunk")
 	})
 }

@@ -451,11 +451,15 @@ func (q *queue) complain(err error) {
 	q.stats.Errors++
 	s := q.stats
 	q.mu.Unlock()
-	if q.logger == nil || !q.complained.IsZero() && now.Sub(q.complained) < complainEvery {
+	if !q.complained.IsZero() && now.Sub(q.complained) < complainEvery {
 		return
 	}
 	q.complained = now
-	q.logger.LogAttrs(context.Background(), slog.LevelError, "audit sink fails", slog.String("sink", q.name),
+	logger := q.logger
+	if logger == nil {
+		logger = slog.Default() // as it is now: programs set it up after they have opened their Log
+	}
+	logger.LogAttrs(context.Background(), slog.LevelError, "audit sink fails", slog.String("sink", q.name),
 		slog.String("error", err.Error()), slog.Uint64("errors", s.Errors), slog.Uint64("dropped", s.Dropped),
 		slog.Uint64("pending", s.Pending))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -312,6 +313,30 @@ func TestAFailingSinkIsOfferedTheLinesAgain(t *testing.T) {
 		}
 		mustClose(t, l)
 		balanced(t, l.Stats())
+	})
+}
+
+func TestTheDefaultLoggerIsTheOneOfTheMomentOfTheComplaint(t *testing.T) {
+	defer log.SetFlags(log.Flags()) // SetDefault redirects package log too
+	defer log.SetOutput(log.Writer())
+	defer slog.SetDefault(slog.Default())
+	synctest.Test(t, func(t *testing.T) {
+		s := &memory{name: "broken"}
+		s.on(func(context.Context, audit.Batch) error { return errors.New("no space left on device") })
+		l, err := audit.Open(audit.Config{Sinks: []audit.Sink{s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		l.Record(context.Background(), event(0))
+		synctest.Wait()
+		if !strings.Contains(log.String(), "sink=broken") {
+			t.Errorf("the logger set after Open heard nothing: %q", log.String())
+		}
+		s.on(nil)
+		time.Sleep(time.Minute)
+		mustClose(t, l)
 	})
 }
 

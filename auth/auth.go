@@ -2,7 +2,9 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 )
 
@@ -29,10 +31,9 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Principal, error) {
 
 // AnyOf tries authenticators in order until one recognises the credential; that one's answer is final, good or bad. If none
 // does, the answer is [ErrNoCredential]. A request with two credentials is refused before anyone is asked: two methods would
-// otherwise each find their own. Nil members are left out; AnyOf of nothing recognises nothing.
-func AnyOf(authenticators ...Authenticator) Authenticator {
-	return anyOf(slices.DeleteFunc(slices.Clone(authenticators), func(a Authenticator) bool { return a == nil }))
-}
+// otherwise each find their own. [New] refuses an AnyOf of nothing, or with a nil member; asked without a Gate, the first
+// recognises nothing and a nil member is [ErrUnavailable].
+func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(slices.Clone(authenticators)) }
 
 type anyOf []Authenticator
 
@@ -41,6 +42,9 @@ func (a anyOf) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	for _, m := range a {
+		if m == nil {
+			return nil, errNotMade // a method that is not there may have been the one to say no
+		}
 		p, err := m.Authenticate(r)
 		switch {
 		case errors.Is(err, ErrNoCredential):
@@ -53,6 +57,32 @@ func (a anyOf) Authenticate(r *http.Request) (*Principal, error) {
 		return p, nil
 	}
 	return nil, ErrNoCredential
+}
+
+// faults returns what is wrong with an authenticator called name: that it is nil, also as a pointer or function of some type, or
+// that it is an AnyOf of nothing or of something that is wrong.
+func faults(name string, a Authenticator) []error {
+	if a == nil {
+		return []error{fmt.Errorf("auth: %s is nil: there is no default for who may enter", name)}
+	}
+	members, ok := a.(anyOf)
+	if !ok {
+		switch v := reflect.ValueOf(a); v.Kind() {
+		case reflect.Pointer, reflect.Func, reflect.Map:
+			if v.IsNil() {
+				return []error{fmt.Errorf("auth: %s is a nil %v: did its constructor fail?", name, v.Type())}
+			}
+		}
+		return nil
+	}
+	if len(members) == 0 {
+		return []error{fmt.Errorf("auth: %s is AnyOf of nothing: it would refuse everyone", name)}
+	}
+	var errs []error
+	for i, m := range members {
+		errs = append(errs, faults(fmt.Sprintf("%s: member %d of AnyOf", name, i), m)...)
+	}
+	return errs
 }
 
 // Authorize reports whether p holds every one of the scopes: nil if so, else an [*Error] with CodeInsufficientScope that

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
@@ -108,41 +110,142 @@ func TestWhatTheClientSees(t *testing.T) {
 }
 
 func TestEveryBadKeyGetsOneIdenticalAnswer(t *testing.T) {
-	m, stranger := authtest.Keys(t), authtest.Keys(t)
-	key := authtest.Key(t, m, apikey.Spec{})
-	revoked := authtest.Key(t, m, apikey.Spec{})
-	info, _ := apikey.Inspect(revoked)
-	if err := m.Revoke(t.Context(), info.ID); err != nil {
-		t.Fatal(err)
-	}
-	g := gate(t, m)
-	var first string
-	for _, c := range []struct{ name, key string }{
-		{"unknown", authtest.Key(t, stranger, apikey.Spec{})},
-		{"revoked", revoked},
-		{"expired", authtest.Key(t, m, apikey.Spec{ExpiresAt: time.Now().Add(-time.Hour)})},
-		{"too early", authtest.Key(t, m, apikey.Spec{NotBefore: time.Now().Add(time.Hour)})},
-		{"cut", key[:len(key)-1]},
-		{"one character off", key[:len(key)-1] + "~"},
-		{"another env", strings.Replace(key, "_test_", "_live_", 1)},
-		{"another prefix", "other" + key},
-		{"a word", "hello"},
-	} {
-		for _, how := range []func(string) func(*http.Request){authtest.Bearer, authtest.APIKey} {
-			r := authtest.Request("POST", "/v1/chat/completions", "{}", how(c.key))
-			r.Header.Set("X-Request-Id", "one")
-			w, ran := serve(g.Handler, r)
-			got := fmt.Sprint(ran, w.Code, w.Header(), w.Body)
-			if first == "" {
-				first = got
+	synctest.Test(t, func(t *testing.T) {
+		m, stranger := authtest.Keys(t), authtest.Keys(t)
+		expired := authtest.Key(t, m, apikey.Spec{ExpiresAt: time.Now().Add(time.Hour)})
+		time.Sleep(2 * time.Hour)
+		key := authtest.Key(t, m, apikey.Spec{})
+		revoked := authtest.Key(t, m, apikey.Spec{})
+		info, _ := apikey.Inspect(revoked)
+		if err := m.Revoke(t.Context(), info.ID); err != nil {
+			t.Fatal(err)
+		}
+		g := gate(t, m)
+		var first string
+		for _, c := range []struct{ name, key string }{
+			{"unknown", authtest.Key(t, stranger, apikey.Spec{})},
+			{"revoked", revoked},
+			{"expired", expired},
+			{"too early", authtest.Key(t, m, apikey.Spec{NotBefore: time.Now().Add(time.Hour)})},
+			{"cut", key[:len(key)-1]},
+			{"one character off", key[:len(key)-1] + "~"},
+			{"another env", strings.Replace(key, "_test_", "_live_", 1)},
+			{"another prefix", "other" + key},
+			{"a word", "hello"},
+		} {
+			for _, how := range []func(string) func(*http.Request){authtest.Bearer, authtest.APIKey} {
+				r := authtest.Request("POST", "/v1/chat/completions", "{}", how(c.key))
+				r.Header.Set("X-Request-Id", "one")
+				w, ran := serve(g.Handler, r)
+				got := fmt.Sprint(ran, w.Code, w.Header(), w.Body)
+				if first == "" {
+					first = got
+				}
+				if got != first || ran || w.Code != 401 {
+					t.Errorf("%s: %s\nwant %s", c.name, got, first)
+				}
 			}
-			if got != first || ran || w.Code != 401 {
-				t.Errorf("%s: %s\nwant %s", c.name, got, first)
+		}
+		if w, ran := serve(g.Handler, authtest.Request("POST", "/", "{}", authtest.Bearer(key))); !ran || w.Code != 200 {
+			t.Errorf("the good key: %d", w.Code)
+		}
+	})
+}
+
+func TestAnAuthenticatorThatCanNeverSayYesIsRefusedByNew(t *testing.T) {
+	ok := authtest.Accept(authtest.Principal())
+	for name, c := range map[string]struct {
+		a    auth.Authenticator
+		want []string
+	}{
+		"none":             {nil, []string{"Config.Authenticator is nil"}},
+		"any of nothing":   {auth.AnyOf(), []string{"Config.Authenticator is AnyOf of nothing"}},
+		"any of nil":       {auth.AnyOf(nil, ok, nil), []string{"member 0 of AnyOf is nil", "member 2 of AnyOf is nil"}},
+		"a nil pointer":    {(*apikey.Manager)(nil), []string{"Config.Authenticator is a nil *apikey.Manager"}},
+		"any of a pointer": {auth.AnyOf(ok, (*jwtauth.Verifier)(nil)), []string{"member 1 of AnyOf is a nil *jwtauth.Verifier"}},
+		"a nil function":   {auth.AuthenticatorFunc(nil), []string{"nil auth.AuthenticatorFunc"}},
+		"nested":           {auth.AnyOf(ok, auth.AnyOf()), []string{"member 1 of AnyOf is AnyOf of nothing"}},
+	} {
+		g, err := auth.New(auth.Config{Authenticator: c.a})
+		for _, want := range c.want {
+			if g != nil || err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
 			}
 		}
 	}
-	if w, ran := serve(g.Handler, authtest.Request("POST", "/", "{}", authtest.Bearer(key))); !ran || w.Code != 200 {
-		t.Errorf("the good key: %d", w.Code)
+	// Without a Gate the same are asked as they are, and nobody enters.
+	r := authtest.Request("GET", "/", "", authtest.Bearer("x"))
+	if p, err := auth.AnyOf(nil, ok).Authenticate(r); p != nil || !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("a nil member: %v, %v", p, err)
+	}
+	if p, err := auth.AnyOf().Authenticate(r); p != nil || !errors.Is(err, auth.ErrNoCredential) {
+		t.Errorf("no member: %v, %v", p, err)
+	}
+	if p, err := auth.AuthenticatorFunc(nil).Authenticate(r); p != nil || !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("a nil function: %v, %v", p, err)
+	}
+}
+
+func TestAGateInFrontOfNothingPanicsAtStart(t *testing.T) {
+	g := gate(t, authtest.Accept(authtest.Principal()))
+	for want, wrap := range map[string]func(http.Handler) http.Handler{
+		"auth: Gate.Handler: next is nil": g.Handler, "auth: Gate.ModelHandler: next is nil": g.ModelHandler,
+	} {
+		func() {
+			defer func() {
+				if p := recover(); p != want {
+					t.Errorf("panic %v, want %q", p, want)
+				}
+			}()
+			wrap(nil)
+		}()
+	}
+}
+
+func TestNoPrincipalIsNoCallerForAnyRoom(t *testing.T) {
+	r := authtest.Request("POST", "/v1/chat/completions", "{}")
+	if _, ok := exchange.CallerFrom(auth.NewContext(r.Context(), nil)); ok {
+		t.Error("nobody became somebody")
+	}
+	_, ran := serve(gate(t, authtest.Accept(authtest.Principal())).Handler, r)
+	if !ran {
+		t.Fatal("refused")
+	}
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		type key struct{}
+		ctx := auth.NewContext(context.WithValue(r.Context(), key{}, "kept"), nil)
+		if c, ok := exchange.CallerFrom(ctx); ok || c != nil {
+			t.Errorf("the gate's caller is left: %v", c)
+		}
+		if p, ok := auth.FromContext(ctx); ok || p != nil {
+			t.Errorf("the gate's principal is left: %v", p)
+		}
+		if ctx.Value(key{}) != "kept" || exchange.From(ctx) == nil {
+			t.Error("more than the caller is gone")
+		}
+		if p, _ := auth.FromContext(auth.NewContext(ctx, authtest.Principal())); p == nil {
+			t.Error("nobody can be the caller again")
+		}
+		if w, ran := serve(gate(t, authtest.Accept(authtest.Principal())).ModelHandler, r.WithContext(ctx)); ran || w.Code != 401 {
+			t.Errorf("nobody may use a model: %d", w.Code)
+		}
+	})
+	gate(t, authtest.Accept(authtest.Principal())).Handler(inside).ServeHTTP(httptest.NewRecorder(), r)
+}
+
+func TestTheDefaultLoggerIsTheOneOfTheMomentOfTheRefusal(t *testing.T) {
+	defer log.SetFlags(log.Flags()) // SetDefault redirects package log too
+	defer log.SetOutput(log.Writer())
+	defer slog.SetDefault(slog.Default())
+	g, err := auth.New(auth.Config{Authenticator: authtest.Refuse(auth.ErrUnavailable)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	serve(g.Handler, authtest.Request("GET", "/", ""))
+	if !strings.Contains(log.String(), "auth: request refused") {
+		t.Errorf("the logger set after New heard nothing: %q", log.String())
 	}
 }
 
@@ -154,9 +257,9 @@ func TestNobodyEntersWithoutAPrincipal(t *testing.T) {
 	for name, wrap := range map[string]func(http.Handler) http.Handler{
 		"zero gate": zero.Handler, "nil gate": none.Handler, "zero gate, more scopes": zero.Require("x").Handler, "nil gate, more scopes": none.Require("x").Handler,
 		"zero gate, models": zero.ModelHandler, "nil gate, models": none.ModelHandler, "no caller, models": gate(t, authtest.Accept(authtest.Principal())).ModelHandler,
-		"neither principal nor error": gate(t, nothing).Handler, "both": gate(t, both).Handler, "any of nothing": gate(t, auth.AnyOf()).Handler,
-		"any of nil": gate(t, auth.AnyOf(nil, nil)).Handler, "any of neither": gate(t, auth.AnyOf(nothing)).Handler, "a nil function": gate(t, auth.AuthenticatorFunc(nil)).Handler,
-		"zero manager": gate(t, new(apikey.Manager)).Handler, "zero verifier": gate(t, new(jwtauth.Verifier)).Handler,
+		"neither principal nor error": gate(t, nothing).Handler, "both": gate(t, both).Handler,
+		"any of neither": gate(t, auth.AnyOf(nothing)).Handler,
+		"zero manager":   gate(t, new(apikey.Manager)).Handler, "zero verifier": gate(t, new(jwtauth.Verifier)).Handler,
 	} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", ""} {
 			for _, o := range []func(*http.Request){func(*http.Request) {}, authtest.Bearer("x"), authtest.Bearer("a.b.c")} {

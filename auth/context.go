@@ -8,9 +8,25 @@ import (
 
 // NewContext returns a context in which p is the caller, for this room and for every other room inside: limits, audit and
 // the handler see p whatever a [Gate] further out found. It is the door for authentication done elsewhere, and for tests.
-// A nil p makes the request anonymous again.
+// A nil p makes the request anonymous again: it then has no caller, for no room.
 func NewContext(ctx context.Context, p *Principal) context.Context {
+	if p == nil {
+		return anonymous{ctx}
+	}
 	return exchange.WithCaller(ctx, callerOf(p))
+}
+
+// anonymous is a context without a caller, whoever is the caller further out. An empty caller would not do: other rooms would
+// take it for somebody, and every such request for the same somebody.
+type anonymous struct{ context.Context }
+
+// Value implements [context.Context].
+func (a anonymous) Value(key any) any {
+	v := a.Context.Value(key)
+	if _, ok := v.(*exchange.Caller); ok {
+		return nil
+	}
+	return v
 }
 
 // FromContext returns the caller of a request context: what the innermost [NewContext] said, else what the [Gate] found. ok
@@ -24,11 +40,8 @@ func FromContext(ctx context.Context) (p *Principal, ok bool) {
 	return p, p != nil
 }
 
-// callerOf is p in the words all rooms share. The slices are shared; nobody writes to them.
+// callerOf is p, which is not nil, in the words all rooms share. The slices are shared; nobody writes to them.
 func callerOf(p *Principal) exchange.Caller {
-	if p == nil {
-		return exchange.Caller{}
-	}
 	return exchange.Caller{
 		Issuer: p.Issuer, Subject: p.Subject, Tenant: p.Tenant, ClientID: p.ClientID, KeyID: p.KeyID,
 		Method: string(p.Method), Plan: p.Plan, Scopes: p.Scopes, Roles: p.Roles, Models: p.Models, Principal: p,

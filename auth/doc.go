@@ -2,7 +2,7 @@
 //
 // A [Gate] stands in front of a handler. It asks an [Authenticator] who sent the request, demands the scopes of the route,
 // and leaves the [Principal] in the request context; everything else gets a refusal that tells the client what RFC 6750 and
-// RFC 7235 want it to know, and not a byte more. Authenticators are in the children of this package: API keys in
+// RFC 9110 section 11 want it to know, and not a byte more. Authenticators are in the children of this package: API keys in
 // auth/apikey, signed tokens in auth/jwtauth. [AnyOf] puts several in front of one route.
 //
 //	keys, err := apikey.New(apikey.Config{Store: store, Prefix: "acme", Env: "live"})
@@ -39,5 +39,5 @@
 //
 // # Specifications
 //
-// RFC 6750 (Bearer), RFC 7235 and RFC 9110 section 11 (challenges), RFC 6749 section 3.3 (scopes).
+// RFC 6750 (Bearer), RFC 9110 section 11 (challenges), RFC 6749 section 3.3 (scopes).
 package auth

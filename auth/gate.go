@@ -14,7 +14,8 @@ import (
 
 // Config configures a [Gate].
 type Config struct {
-	// Authenticator finds out who is calling. Required; use [AnyOf] for several methods.
+	// Authenticator finds out who is calling. Required; use [AnyOf] for several methods. New refuses a nil one, also a nil
+	// pointer, and an AnyOf of nothing or of such.
 	Authenticator Authenticator
 	// Realm is the realm of the challenge, printable ASCII. Empty means "api".
 	Realm string
@@ -31,7 +32,7 @@ type Config struct {
 	// must not tell the client what err says. Nil means the default reply.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
 	// Logger gets one record per refusal: level Debug, and Error when authentication was unavailable. Records hold no
-	// credential. Nil means slog.Default().
+	// credential. Nil means what slog.Default returns at that moment.
 	Logger *slog.Logger
 }
 
@@ -58,9 +59,7 @@ var (
 // New returns a Gate. It reports everything that is wrong with cfg at once.
 func New(cfg Config) (*Gate, error) {
 	var errs []error
-	if cfg.Authenticator == nil {
-		errs = append(errs, errors.New("auth: Config.Authenticator is nil: there is no default for who may enter"))
-	}
+	errs = append(errs, faults("Config.Authenticator", cfg.Authenticator)...)
 	if cfg.Realm == "" {
 		cfg.Realm = "api"
 	}
@@ -73,10 +72,9 @@ func New(cfg Config) (*Gate, error) {
 			errs = append(errs, fmt.Errorf("auth: Config.Scopes: %q is not a scope-token (RFC 6749 section 3.3)", s))
 		}
 	}
-	for _, p := range cfg.TrustedProxies {
-		if !p.IsValid() || p.Bits() == 0 {
-			errs = append(errs, fmt.Errorf("auth: Config.TrustedProxies: %v would trust every peer, or is no prefix", p))
-		}
+	proxies, err := exchange.NewProxies(cfg.TrustedProxies)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("auth: Config.%w", err))
 	}
 	if cfg.MaxBody < 0 {
 		errs = append(errs, fmt.Errorf("auth: Config.MaxBody %d is negative", cfg.MaxBody))
@@ -87,11 +85,8 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 4 << 20
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
 	return &Gate{
-		auth: cfg.Authenticator, realm: cfg.Realm, scopes: scopes, proxies: exchange.NewProxies(cfg.TrustedProxies),
+		auth: cfg.Authenticator, realm: cfg.Realm, scopes: scopes, proxies: proxies,
 		maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
 	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,7 +17,11 @@ const stage = "auth"
 
 // Handler returns a handler that runs next for requests that pass [Gate.Authenticate], with the Principal in the request
 // context, and refuses all others. Every method is checked, HEAD and OPTIONS too: answer CORS preflights outside the gate.
+// It panics when next is nil.
 func (g *Gate) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("auth: Gate.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
@@ -40,8 +43,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 // was validated. It checks the model that will be dispatched: the one the rooms before it agreed on, else the one the body
 // names. A caller without a list passes, and the body is not looked at. A caller with a list is refused when the model is not
 // on it, when the body names none, or when the body cannot be read as JSON: what cannot be checked is not allowed. A request
-// without a caller is refused as unauthenticated.
+// without a caller is refused as unauthenticated. It panics when next is nil.
 func (g *Gate) ModelHandler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("auth: Gate.ModelHandler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
@@ -85,7 +91,7 @@ func (g *Gate) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Reque
 	}
 	d := g.denial(err)
 	g.log(r.Context(), x, d)
-	x.RefuseWith(w, r, d, g.custom(d, err))
+	x.RefuseWith(w, r, d, g.deny)
 }
 
 // refuseBody refuses a request whose body could not be read.
@@ -96,18 +102,7 @@ func (g *Gate) refuseBody(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 		d.Code = deny.BodyTooLarge
 	}
 	g.log(r.Context(), x, d)
-	x.RefuseWith(w, r, d, g.custom(d, err))
-}
-
-// custom is Config.Deny with the refusal's headers set first, or nil.
-func (g *Gate) custom(d *deny.Denial, err error) func(http.ResponseWriter, *http.Request, error) {
-	if g.deny == nil {
-		return nil
-	}
-	return func(w http.ResponseWriter, r *http.Request, _ error) {
-		maps.Copy(w.Header(), d.Header)
-		g.deny(w, r, err)
-	}
+	x.RefuseWith(w, r, d, g.deny)
 }
 
 // denial turns a reason into what leaves: status by code, and the headers of RFC 6750 section 3.

@@ -22,7 +22,9 @@
 //   - Values outside the schema: missing or unknown members, numbers outside a range, over-long strings and lists.
 //   - Leaks through error messages. A refusal is a status, a code, a fixed sentence and a JSON Pointer. It never holds
 //     a value, an enumeration of the schema, a schema URL or a name that the schema does not know: such a segment of
-//     the pointer is shown as "?".
+//     the pointer is shown as "?". The operator's log and audit record name a member that is not allowed.
+//   - Schemas that check less than they say: a misspelt keyword fails in [New], and so do empty enumerations and members
+//     written twice.
 //
 // # What it does not
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,7 +108,7 @@ func (e *engineV5) check(doc any) (v *violation) {
 		list, _ := object[l.name].([]any)
 		for i, element := range list {
 			if v := e.one(l.items, element); v != nil {
-				if v.cause == nil { // an engine that failed names no place
+				if v.cause != errEngine { // an engine that failed names no place
 					v.path = append([]string{l.name, strconv.Itoa(i)}, v.path...)
 				}
 				return v
@@ -134,6 +135,11 @@ func (e *engineV5) one(s *jsonschema.Schema, value any) *violation {
 	v := &violation{path: tokens(leaf.InstanceLocation), keyword: keywordOf(leaf)}
 	if v.keyword == "required" {
 		v.missing = e.missing(leaf, v.path, value)
+	}
+	if v.keyword == "additionalProperties" {
+		if name, ok := e.extra(leaf, v.path, value); ok {
+			v.cause = strangeMember(name)
+		}
 	}
 	return v
 }
@@ -243,6 +249,39 @@ func (e *engineV5) missing(leaf *jsonschema.ValidationError, path []string, doc 
 		}
 	}
 	return ""
+}
+
+// extra names a member that additionalProperties does not allow: of several, the first in the order of their bytes. Like
+// missing it reads the schema and the object, because the engine only says so in prose.
+func (e *engineV5) extra(leaf *jsonschema.ValidationError, path []string, doc any) (string, bool) {
+	_, fragment, _ := strings.Cut(leaf.AbsoluteKeywordLocation, "#")
+	at := tokens(fragment)
+	if len(at) == 0 {
+		return "", false
+	}
+	schema, _ := lookup(e.doc, at[:len(at)-1]).(map[string]any)
+	if open, ok := schema["additionalProperties"].(bool); !ok || open {
+		return "", false // below an $id of its own a location leads elsewhere
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	named, _ := schema["patternProperties"].(map[string]any)
+	var patterns []*regexp.Regexp
+	for p := range named {
+		if re, err := regexp.Compile(p); err == nil {
+			patterns = append(patterns, re)
+		}
+	}
+	object, _ := lookup(doc, path).(map[string]any)
+	first, found := "", false
+	for name := range object {
+		if _, ok := properties[name]; ok || found && name > first {
+			continue
+		}
+		if !slices.ContainsFunc(patterns, func(re *regexp.Regexp) bool { return re.MatchString(name) }) {
+			first, found = name, true
+		}
+	}
+	return first, found
 }
 
 // lookup follows reference tokens through a decoded document; nil when they lead nowhere.

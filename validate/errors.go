@@ -2,7 +2,9 @@ package validate
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 )
@@ -50,8 +52,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the private cause, such as a read error of the connection; nil for most refusals. Do not send its text
-// to a client.
+// Unwrap returns the private cause, such as a read error of the connection, or which member the schema does not allow; nil
+// for most refusals. Do not send its text to a client.
 func (e *Error) Unwrap() error { return e.cause }
 
 // denial is the same refusal in the words of the package that writes it.
@@ -62,8 +64,48 @@ func (e *Error) denial() *deny.Denial {
 		Param:   e.Pointer,
 		Header:  e.header,
 		Stage:   "validate",
-		Cause:   e,
+		Cause:   e.private(),
 	}
+}
+
+// private is e for the operator's eyes: with the name of the member that a schema does not allow, which e itself never holds.
+func (e *Error) private() error {
+	if name, ok := e.cause.(strangeMember); ok {
+		return explained{e, name}
+	}
+	return e
+}
+
+// explained is a refusal with its private reason in words.
+type explained struct {
+	refusal *Error
+	why     strangeMember
+}
+
+func (e explained) Error() string { return e.refusal.Error() + " Here: " + e.why.quoted() + "." }
+func (e explained) Unwrap() error { return e.refusal }
+
+// strangeMember is the name of a member that a schema does not allow, as a private cause. A name can be anything, also a key
+// pasted into the wrong place: it is for operators, cut and escaped.
+type strangeMember string
+
+func (m strangeMember) Error() string {
+	return "validate: the member " + m.quoted() + " is not allowed"
+}
+
+// maxQuoted is how many bytes of a name are shown.
+const maxQuoted = 64
+
+func (m strangeMember) quoted() string {
+	s := string(m)
+	if len(s) <= maxQuoted {
+		return strconv.Quote(s)
+	}
+	cut := maxQuoted
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return strconv.Quote(s[:cut]) + "..."
 }
 
 // refuse makes the Error of a code, with the code's own sentence.
@@ -114,7 +156,7 @@ var sentences = map[string]string{
 	"not":                   "The value is not allowed here.",
 	"contentEncoding":       "The string is not encoded as required.",
 	"contentMediaType":      "The string does not hold the required kind of content.",
-	"case":                  "A member name differs from a known one only by case.",
+	"case":                  "A member name differs from a known one only by upper and lower case.",
 
 	"Bytes":     "The request body is too large.",
 	"Depth":     "The request body is nested too deeply.",

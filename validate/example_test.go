@@ -77,7 +77,7 @@ func ExampleValidator_Check() {
 	// Output:
 	// <nil>
 	// validate: invalid_json: The request body is not valid JSON.
-	// validate: duplicate_key at /prompt: The request body names the same member twice.
+	// validate: duplicate_key at /prompt: The request body names the same member twice, or twice but for upper and lower case.
 	// validate: limit_exceeded at /n (Exponent): A number has too large an exponent.
 	// validate: schema_violation at /prompt (required): A required member is missing.
 	// validate: schema_violation (additionalProperties): The object has a member that is not allowed.
@@ -88,11 +88,11 @@ func ExampleNew() {
 	_, err := validate.New(validate.Config{
 		Schema:       []byte(`{"$ref":"file:///etc/passwd"}`),
 		ContentTypes: []string{"text/plain"},
-		MaxBytes:     -1,
+		MaxBody:      -1,
 	})
 	fmt.Println(err)
 	// Output:
-	// validate: Config.MaxBytes -1: a body must have a bound
+	// validate: Config.MaxBody -1: a body must have a bound
 	// validate: Config.ContentTypes "text/plain": browsers send this type to any site without asking
 	// validate: Config.Schema: jsonschema mantlet:///schema.json compilation failed: "file:///etc/passwd": references to files and other hosts are not followed; put the referenced schema under $defs
 }
@@ -118,7 +118,7 @@ func ExampleConfig_deny() {
 		http.Error(w, "refused", http.StatusBadRequest)
 	}})
 	post(v.Handler(http.NotFoundHandler()), `{"a":1,"a":2}`)
-	// Output: 400 The request body names the same member twice.
+	// Output: 400 The request body names the same member twice, or twice but for upper and lower case.
 }
 
 // A member that only looks like a field is not taken for it.
@@ -130,7 +130,7 @@ func ExampleBody() {
 		}](r.Context())
 		fmt.Fprint(w, err)
 	})), `{"MODEL":"the expensive one"}`)
-	// Output: 200 validate: schema_violation (case): A member name differs from a known one only by case.
+	// Output: 200 validate: schema_violation (case): A member name differs from a known one only by upper and lower case.
 }
 
 // An error of the handler's own leaves in the same form as a refusal, without its text.

@@ -18,8 +18,11 @@ import (
 )
 
 // Handler returns a handler that runs next only for requests whose body was accepted. next reads the same bytes from
-// r.Body, decoded through [Body], or unparsed through [Raw].
+// r.Body, decoded through [Body], or unparsed through [Raw]. It panics when next is nil.
 func (v *Validator) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("validate: Validator.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
@@ -72,7 +75,7 @@ func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	if e := v.mediaType(r.Header); e != nil {
 		return e
 	}
-	if r.ContentLength > v.maxBytes {
+	if r.ContentLength > v.maxBody {
 		// Before the first read: net/http answers "Expect: 100-continue" when the body is first read, so the client is
 		// never told to go on.
 		return refuse(deny.BodyTooLarge)
@@ -139,7 +142,7 @@ func bodyless(method string) bool {
 // read takes the whole body, bounded in bytes and time, and leaves it for everybody behind.
 func (v *Validator) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
 	bounded := v.bound(x, w, r)
-	data, err := x.ReadBody(w, r, v.maxBytes)
+	data, err := x.ReadBody(w, r, v.maxBody)
 	if err != nil {
 		return nil, unread(err) // the deadline stays: what is left of the body must not be waited for
 	}
@@ -202,8 +205,8 @@ func unread(err error) *Error {
 func (v *Validator) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
 	if _, ok := x.ReadBytes(); !ok {
 		rest := r.Body
-		data, err := io.ReadAll(io.LimitReader(rest, v.maxBytes+1))
-		if err != nil || int64(len(data)) > v.maxBytes {
+		data, err := io.ReadAll(io.LimitReader(rest, v.maxBody+1))
+		if err != nil || int64(len(data)) > v.maxBody {
 			tail := io.Reader(rest)
 			if err != nil {
 				tail = failing{err}
@@ -222,7 +225,7 @@ func (v *Validator) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 			io.Closer
 		}{bytes.NewReader(data), rest}
 	}
-	data, err := x.ReadBody(w, r, v.maxBytes)
+	data, err := x.ReadBody(w, r, v.maxBody)
 	if err != nil {
 		return nil, unread(err)
 	}
@@ -241,14 +244,18 @@ func (v *Validator) report(x *exchange.Exchange, e *Error) {
 		action = "shadow"
 		x.AddFinding(exchange.Finding{Kind: "validate", Rule: e.Code, Action: action, Direction: "request"})
 	}
-	if v.log == nil {
+	logger := v.log
+	if logger == nil {
+		logger = slog.Default() // as it is now: programs set it up after they have made their Validators
+	}
+	if !logger.Enabled(x, slog.LevelDebug) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("request_id", x.ID()), slog.String("action", action), slog.Int("status", e.Status),
 		slog.String("code", e.Code), slog.String("pointer", e.Pointer), slog.String("keyword", e.Keyword)}
 	if e.cause != nil {
-		// Causes are errors of the connection and of the scanner, which hold no value of the body.
+		// Causes are errors of the connection and of the scanner, and strange members. None holds a value of the body.
 		attrs = append(attrs, slog.String("cause", e.cause.Error()))
 	}
-	v.log.LogAttrs(x, slog.LevelInfo, "validate: request body refused", attrs...)
+	logger.LogAttrs(x, slog.LevelDebug, "validate: request body refused", attrs...)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -180,7 +181,7 @@ func TestAnEmptyBodyOfUnknownLengthIsEmpty(t *testing.T) {
 }
 
 func TestAnAnnouncedLengthOverTheBoundIsRefusedWithoutReading(t *testing.T) {
-	h := mustNew(t, validate.Config{MaxBytes: 100}).Handler(echo)
+	h := mustNew(t, validate.Config{MaxBody: 100}).Handler(echo)
 	body := &counted{Reader: strings.NewReader(strings.Repeat(" ", 101))}
 	r := request("POST", "x")
 	r.Body, r.ContentLength = body, 100<<20
@@ -190,7 +191,7 @@ func TestAnAnnouncedLengthOverTheBoundIsRefusedWithoutReading(t *testing.T) {
 }
 
 func TestABodyOfUnknownLengthIsReadNoFurtherThanTheBound(t *testing.T) {
-	h := mustNew(t, validate.Config{MaxBytes: 1 << 10}).Handler(echo)
+	h := mustNew(t, validate.Config{MaxBody: 1 << 10}).Handler(echo)
 	var n int64
 	r := request("POST", "x")
 	r.Body, r.ContentLength = io.NopCloser(readFunc(func(p []byte) (int, error) {
@@ -226,7 +227,7 @@ func exchangeRaw(t *testing.T, h http.Handler, raw string) string {
 }
 
 func TestExpect100ContinueIsNotAnsweredForABodyThatWillBeRefused(t *testing.T) {
-	h := mustNew(t, validate.Config{MaxBytes: 100}).Handler(echo)
+	h := mustNew(t, validate.Config{MaxBody: 100}).Handler(echo)
 	for name, c := range map[string]struct{ head, status string }{
 		"too long":   {"Content-Type: application/json\r\nContent-Length: 104857600\r\n", "413"},
 		"wrong type": {"Content-Type: text/plain\r\nContent-Length: 10\r\n", "415"},
@@ -256,7 +257,7 @@ func TestExpect100ContinueIsNotAnsweredForABodyThatWillBeRefused(t *testing.T) {
 }
 
 func TestChunkedBodies(t *testing.T) {
-	h := mustNew(t, validate.Config{MaxBytes: 100}).Handler(echo)
+	h := mustNew(t, validate.Config{MaxBody: 100}).Handler(echo)
 	const head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for name, c := range map[string]struct{ body, status string }{
 		"fitting":        {"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", "200"},
@@ -379,11 +380,59 @@ func TestABodyCutOffIs400(t *testing.T) {
 	}
 }
 
+func TestOperatorsSeeTheMemberThatIsNotAllowedAndTheClientDoesNot(t *testing.T) {
+	var logged bytes.Buffer
+	v := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"a":{}},"additionalProperties":false}`),
+		Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	var d error
+	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		v.Handler(echo).ServeHTTP(w, r)
+		d = x.Denial().Cause
+	})
+	w := serve(outer, request("POST", `{"top_k":"value"}`))
+	var e *validate.Error
+	if d == nil || !strings.Contains(d.Error(), `"top_k"`) || !errors.As(d, &e) || e.Keyword != "additionalProperties" {
+		t.Errorf("the audit record gets %v", d)
+	}
+	if !strings.Contains(logged.String(), `top_k`) || !strings.Contains(logged.String(), `"level":"DEBUG"`) || strings.Contains(logged.String(), "value\"") {
+		t.Errorf("log: %s", &logged)
+	}
+	if w.Code != 422 || strings.Contains(w.Body.String(), "top_k") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestTheDefaultLoggerIsTheOneOfTheMomentOfTheRefusal(t *testing.T) {
+	defer log.SetFlags(log.Flags()) // SetDefault redirects package log too
+	defer log.SetOutput(log.Writer())
+	defer slog.SetDefault(slog.Default())
+	v := mustNew(t, validate.Config{})
+	for level, want := range map[slog.Level]bool{slog.LevelDebug: true, slog.LevelInfo: false} {
+		var log bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))
+		serve(v.Handler(echo), request("POST", `{`))
+		if got := strings.Contains(log.String(), "request body refused"); got != want {
+			t.Errorf("at %v: %q", level, log.String())
+		}
+	}
+}
+
+func TestAValidatorInFrontOfNothingPanicsAtStart(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "validate: Validator.Handler: next is nil" {
+			t.Error(p)
+		}
+	}()
+	mustNew(t, validate.Config{}).Handler(nil)
+}
+
 func TestResponsesAndLogsNeverQuoteTheRequest(t *testing.T) {
 	var logged bytes.Buffer
-	v := mustNew(t, validate.Config{Schema: completionSchema, MaxBytes: 200, Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
+	v := mustNew(t, validate.Config{Schema: completionSchema, MaxBody: 200, Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, r := range []*http.Request{
-		request("POST", `{"prompt":"CANARY"`), request("POST", `{"prompt":"CANARY","CANARY":1}`), request("POST", `{"CANARY":1,"CANARY":1}`),
+		request("POST", `{"prompt":"CANARY"`), request("POST", `{"prompt":"CANARY","MEMBER":"CANARY"}`), request("POST", `{"CANARY":1,"CANARY":1}`),
 		request("POST", `{"prompt":"CANARY","n":"CANARY"}`), request("POST", `CANARY`), request("POST", `{"prompt":["CANARY"]}`),
 		request("POST", `{"prompt":"CANARY","n":1e9999}`), request("POST", `{"prompt":"`+strings.Repeat("CANARY", 50)+`"}`),
 		request("POST", `{}`, "Content-Type", "application/CANARY"), request("POST", `{}`, "Content-Encoding", "CANARY"),
@@ -404,7 +453,7 @@ func TestResponsesAndLogsNeverQuoteTheRequest(t *testing.T) {
 
 // In shadow mode whatever is sent arrives, bytes and errors alike, and the answer is the handler's.
 func TestShadowChangesNothing(t *testing.T) {
-	shadow := mustNew(t, validate.Config{Schema: completionSchema, MaxBytes: 100, Methods: []string{"POST"}, Shadow: true})
+	shadow := mustNew(t, validate.Config{Schema: completionSchema, MaxBody: 100, Methods: []string{"POST"}, Shadow: true})
 	long := strings.Repeat("long ", 1000)
 	without := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // any other room in its place
 		x, w, r := exchange.Enter(w, r)
@@ -444,10 +493,10 @@ func TestShadowChangesNothing(t *testing.T) {
 
 func TestShadowRecordsWhatItWouldHaveRefused(t *testing.T) {
 	var logged bytes.Buffer
-	v := mustNew(t, validate.Config{Schema: completionSchema, Shadow: true, Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
+	v := mustNew(t, validate.Config{Schema: completionSchema, Shadow: true, Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange.From(r.Context())
-		if f := x.Findings(); len(f) != 1 || f[0] != (exchange.Finding{Kind: "validate", Rule: "schema_violation", Action: "shadow", Direction: "request"}) {
+		if f := x.Findings(); len(f) != 1 || f[0] != (exchange.Finding{Kind: "validate", Rule: "schema_violation", Action: "shadow", Direction: "request", Count: 1}) {
 			t.Errorf("findings: %v", f)
 		}
 		if x.Denial() != nil {
@@ -488,16 +537,16 @@ func TestARefusalIsRecordedForTheRoomsOutside(t *testing.T) {
 		v.Handler(echo).ServeHTTP(w, r)
 		d := x.Denial()
 		var e *validate.Error
-		if d == nil || d.Stage != "validate" || !errors.As(d, &e) || e.Code != "invalid_json" || !x.Refused() {
-			t.Errorf("denial %v, refused %v", d, x.Refused())
+		if d == nil || d.Stage != "validate" || !errors.As(d, &e) || e.Code != "invalid_json" {
+			t.Errorf("denial %v", d)
 		}
 	})
 	serve(outer, request("POST", `{`))
 }
 
 func TestTwoValidatorsReadTheBodyOnce(t *testing.T) {
-	outer := mustNew(t, validate.Config{MaxBytes: 1000})
-	inner := mustNew(t, validate.Config{Schema: completionSchema, MaxBytes: 20})
+	outer := mustNew(t, validate.Config{MaxBody: 1000})
+	inner := mustNew(t, validate.Config{Schema: completionSchema, MaxBody: 20})
 	h := outer.Handler(inner.Handler(echo))
 	if w := serve(h, request("POST", `{"prompt":"x"}`)); w.Code != 200 || w.Body.String() != `{"prompt":"x"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -524,7 +573,7 @@ func TestAnInvalidBodyNeverReachesTheHandler(t *testing.T) {
 }
 
 func TestHTTP2(t *testing.T) {
-	s := httptest.NewUnstartedServer(mustNew(t, validate.Config{MaxBytes: 100}).Handler(echo))
+	s := httptest.NewUnstartedServer(mustNew(t, validate.Config{MaxBody: 100}).Handler(echo))
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()

@@ -23,7 +23,7 @@ type violation struct {
 	path    []string // decoded reference tokens of the offending value
 	keyword string
 	missing string // keyword required: the first absent member, "" when unknown
-	cause   error  // private
+	cause   error  // private: errEngine, or a strangeMember
 }
 
 // Dialects of JSON Schema that New accepts in $schema. Others are refused rather than read as something they are not.
@@ -75,6 +75,9 @@ func compile(raw []byte) (checker, *vocabulary, error) {
 	if ptr, ok := emptyEnum(doc, ""); ok {
 		// It would allow no value; the engine reads it as allowing every value.
 		return nil, nil, fmt.Errorf("Config.Schema at %s: an enum without values", ptr)
+	}
+	if faults := misspelt(doc, ""); len(faults) > 0 {
+		return nil, nil, errors.Join(faults...)
 	}
 	c, err := compileV5(raw, doc)
 	if err != nil {

@@ -102,7 +102,8 @@ func (t *tape) tree(body []byte) (any, error) {
 
 // builder makes the tree.
 type builder struct {
-	values  []noted // those still to come
+	values  []noted
+	next    int // the first of values that is not in the tree yet
 	raw     []byte
 	text    string // raw
 	items   []any  // room for the elements of the arrays to come
@@ -110,13 +111,13 @@ type builder struct {
 }
 
 func (b *builder) value() any {
-	n := b.values[0]
-	b.values = b.values[1:]
+	n := &b.values[b.next]
+	b.next++
 	switch n.kind {
 	case jsonscan.ObjectStart:
 		m := make(map[string]any, n.end)
 		for range n.end {
-			member := &b.values[0]
+			member := &b.values[b.next]
 			name := b.text[member.key:member.keyEnd]
 			if member.escaped {
 				name = b.unquote(member.key, member.keyEnd)

@@ -16,13 +16,14 @@ import (
 
 // Defaults of [Config].
 const (
-	// DefaultMaxBytes is the bound of a body in bytes: 1 MiB holds a prompt of about 250,000 tokens of English text.
-	DefaultMaxBytes = 1 << 20
+	// DefaultMaxBody is the bound of a body in bytes, the same as in the other packages: 4 MiB holds a prompt of about a million
+	// tokens of English text, or three photographs of 1 MB in base64.
+	DefaultMaxBody = 4 << 20
 	// DefaultReadTimeout is the time a whole body may take to arrive.
 	DefaultReadTimeout = 10 * time.Second
 )
 
-// Config says what a body must be. The zero Config accepts any strict JSON text of up to 1 MiB within the default
+// Config says what a body must be. The zero Config accepts any strict JSON text of up to 4 MiB within the default
 // [Limits].
 type Config struct {
 	// Schema is a JSON Schema document, draft 2020-12 unless its $schema says draft 7; other drafts are refused.
@@ -30,7 +31,8 @@ type Config struct {
 	//
 	// format is an assertion for the formats of the specification except idn-email and idn-hostname, and for
 	// FormatPublicHTTPS; an unknown format is ignored, as the specification wants. pattern is RE2: look-arounds are
-	// refused here.
+	// refused here. So is an unknown keyword that looks like a slip of a known one ("requird"), because it would be
+	// ignored; other unknown keywords are, as the specification wants.
 	//
 	// A value that satisfies the common keywords costs well under a microsecond. Where the schema engine itself is
 	// needed (a refusal; format, multipleOf, uniqueItems, contains, prefixItems, patternProperties, dependencies and
@@ -40,8 +42,8 @@ type Config struct {
 	Schema []byte
 	// Limits bounds the structure. Zero fields mean their defaults.
 	Limits Limits
-	// MaxBytes bounds the body in bytes. Zero means DefaultMaxBytes; a negative value is refused.
-	MaxBytes int64
+	// MaxBody bounds the body in bytes. Zero means DefaultMaxBody; a negative value is refused.
+	MaxBody int64
 	// ContentTypes lists the accepted media types in lower case, without parameters or wildcards. A "+json" type must
 	// be listed like any other. Empty means application/json. The types a browser sends to other sites without asking
 	// (text/plain, application/x-www-form-urlencoded, multipart/form-data) are refused: with them any web page could
@@ -59,12 +61,13 @@ type Config struct {
 	// no deadlines (httptest.ResponseRecorder) has no such bound.
 	ReadTimeout time.Duration
 	// Shadow lets every request pass untouched and only records what would have been refused (log, findings of the
-	// audit record). A body over MaxBytes is handed on as it arrives.
+	// audit record). A body over MaxBody is handed on as it arrives.
 	Shadow bool
 	// Deny replaces the reply to a refused request, unless an outer sanitize.Errors decides. errors.As finds the *Error
 	// in err. nil means the standard reply.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger gets one record per refusal, at Info, without any value of the request. nil means none.
+	// Logger gets one record per refusal, at Debug, without any value of the request; but it names, cut and escaped, a
+	// member that the schema does not allow. nil means what slog.Default returns at that moment.
 	Logger *slog.Logger
 }
 
@@ -109,7 +112,7 @@ type Validator struct {
 	schema     checker // nil without a schema
 	vocab      *vocabulary
 	limits     jsonscan.Limits
-	maxBytes   int64
+	maxBody    int64
 	types      []string
 	accept     string
 	methods    []string
@@ -132,14 +135,14 @@ func New(cfg Config) (*Validator, error) {
 	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf("validate: "+format, a...)) }
 
 	v := &Validator{
-		maxBytes: cfg.MaxBytes,
-		require:  cfg.RequireBody,
-		timeout:  cfg.ReadTimeout,
-		shadow:   cfg.Shadow,
-		deny:     cfg.Deny,
-		log:      cfg.Logger,
+		maxBody: cfg.MaxBody,
+		require: cfg.RequireBody,
+		timeout: cfg.ReadTimeout,
+		shadow:  cfg.Shadow,
+		deny:    cfg.Deny,
+		log:     cfg.Logger,
 		limits: jsonscan.Limits{
-			Bytes: -1, // MaxBytes decides
+			Bytes: -1, // MaxBody decides
 			Depth: cfg.Limits.Depth, Keys: cfg.Limits.Keys, TotalKeys: cfg.Limits.TotalKeys, KeyLen: cfg.Limits.KeyLen,
 			ArrayLen: cfg.Limits.ArrayLen, StringLen: cfg.Limits.StringLen, Nodes: cfg.Limits.Nodes,
 			NumberLen: cfg.Limits.NumberLen, Exponent: cfg.Limits.Exponent,
@@ -148,10 +151,10 @@ func New(cfg Config) (*Validator, error) {
 		},
 	}
 	switch {
-	case cfg.MaxBytes < 0:
-		fault("Config.MaxBytes %d: a body must have a bound", cfg.MaxBytes)
-	case cfg.MaxBytes == 0:
-		v.maxBytes = DefaultMaxBytes
+	case cfg.MaxBody < 0:
+		fault("Config.MaxBody %d: a body must have a bound", cfg.MaxBody)
+	case cfg.MaxBody == 0:
+		v.maxBody = DefaultMaxBody
 	}
 	switch {
 	case cfg.ReadTimeout < 0:
@@ -186,7 +189,12 @@ func New(cfg Config) (*Validator, error) {
 			fault("Config.Limits.Exponent %d: with a schema it must be at most %d", n, maxNumber)
 		}
 		var err error
-		if v.schema, v.vocab, err = compile(cfg.Schema); err != nil {
+		v.schema, v.vocab, err = compile(cfg.Schema)
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range several.Unwrap() {
+				fault("%w", e)
+			}
+		} else if err != nil {
 			fault("%w", err)
 		}
 	}
@@ -203,7 +211,7 @@ func (v *Validator) Check(body []byte) error {
 	if v == nil || !v.configured {
 		return refuse(deny.InternalError)
 	}
-	if int64(len(body)) > v.maxBytes {
+	if int64(len(body)) > v.maxBody {
 		return refuse(deny.BodyTooLarge)
 	}
 	if v.schema == nil {
@@ -257,9 +265,10 @@ func (v *Validator) conform(body []byte, t *tape) *Error {
 		return e
 	}
 	if !v.limits.AllowFoldCollisions {
-		if _, ok := v.vocab.variant(doc); ok {
+		if name, ok := v.vocab.variant(doc); ok {
 			e := refuse(deny.SchemaViolation)
 			e.Pointer, e.Keyword, e.Message = "/"+masked, "case", sentence("case", deny.SchemaViolation)
+			e.cause = strangeMember(name)
 			return e
 		}
 	}

@@ -124,16 +124,19 @@ func TestEveryLimitHoldsAtItsBound(t *testing.T) {
 	}
 }
 
-func TestABodyOverMaxBytesIs413(t *testing.T) {
-	v := mustNew(t, validate.Config{MaxBytes: 10})
+func TestABodyOverMaxBodyIs413(t *testing.T) {
+	v := mustNew(t, validate.Config{MaxBody: 10})
 	if err := v.Check([]byte(`"12345678"`)); err != nil {
 		t.Error(err)
 	}
 	if e := refusal(t, v, `"123456789"`); e.Status != 413 || e.Code != "body_too_large" {
 		t.Error(e)
 	}
-	if e := refusal(t, mustNew(t, validate.Config{}), `"`+strings.Repeat("a", 1<<20)+`"`); e.Status != 413 {
+	if e := refusal(t, mustNew(t, validate.Config{}), `"`+strings.Repeat("a", validate.DefaultMaxBody)+`"`); e.Status != 413 {
 		t.Errorf("the default bound: %v", e)
+	}
+	if long := `["` + strings.Repeat(strings.Repeat("a", 1<<17)+`","`, 31) + `"]`; mustNew(t, validate.Config{}).Check([]byte(long)) != nil {
+		t.Errorf("%d bytes are refused, the default is %d", len(long), validate.DefaultMaxBody)
 	}
 }
 
@@ -195,7 +198,7 @@ func TestNumberLimitsCannotBeSwitchedOffUnderASchema(t *testing.T) {
 func TestNewNamesEveryFault(t *testing.T) {
 	_, err := validate.New(validate.Config{
 		Schema:       []byte(`{"type":"nonsense"}`),
-		MaxBytes:     -5,
+		MaxBody:      -5,
 		ReadTimeout:  -time.Second,
 		ContentTypes: []string{"Application/JSON", "application/*", "json", "text/plain", "application/json; charset=utf-8"},
 		Methods:      []string{"post", ""},
@@ -204,7 +207,7 @@ func TestNewNamesEveryFault(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"MaxBytes -5", "ReadTimeout -1s", `"Application/JSON"`, `"application/*"`, `"json"`, `"text/plain"`,
+	for _, want := range []string{"MaxBody -5", "ReadTimeout -1s", `"Application/JSON"`, `"application/*"`, `"json"`, `"text/plain"`,
 		`"application/json; charset=utf-8"`, `"post"`, `Methods ""`, "Exponent -1", "Config.Schema"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not named: %s", want)
@@ -245,6 +248,76 @@ func TestBrokenSchemasAreRefusedAtStartUp(t *testing.T) {
 	} {
 		if _, err := validate.New(validate.Config{Schema: []byte(schema)}); err == nil {
 			t.Errorf("%s: accepted %s", name, schema)
+		}
+	}
+}
+
+func TestASlipInAKeywordIsRefusedWithTheWordThatIsMeant(t *testing.T) {
+	for _, c := range []struct{ schema, at, wrong, meant string }{
+		{`{"requird":["a"]}`, "/requird", "requird", "required"},
+		{`{"properites":{"a":{}}}`, "/properites", "properites", "properties"},
+		{`{"additionalproperties":false}`, "/additionalproperties", "additionalproperties", "additionalProperties"},
+		{`{"properties":{"a":{"maxlength":3}}}`, "/properties/a/maxlength", "maxlength", "maxLength"},
+		{`{"items":{"allof":[]}}`, "/items/allof", "allof", "allOf"},
+		{`{"anyOf":[{},{"formatt":"date"}]}`, "/anyOf/1/formatt", "formatt", "format"},
+		{`{"$defs":{"a/b":{"types":"string"}}}`, "/$defs/a~1b/types", "types", "type"},
+		{`{"not":{"if":{"dependentSchema":{}}}}`, "/not/if/dependentSchema", "dependentSchema", "dependentSchemas"},
+	} {
+		_, err := validate.New(validate.Config{Schema: []byte(c.schema)})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("at %s: unknown keyword %q", c.at, c.wrong)) || !strings.Contains(err.Error(), fmt.Sprintf("%q is meant", c.meant)) {
+			t.Errorf("%s: %v", c.schema, err)
+		}
+	}
+	// Several slips are several faults, and names of the author's own are not slips.
+	if _, err := validate.New(validate.Config{Schema: []byte(`{"requird":[],"propertis":{}}`)}); err == nil || strings.Count(err.Error(), "validate: Config.Schema at /") != 2 {
+		t.Error(err)
+	}
+	for _, fine := range []string{
+		`{"properties":{"requird":{},"formatt":{"type":"string"}}}`, `{"$defs":{"patern":{}}}`, `{"const":{"requird":1}}`, `{"enum":[{"typo":1,"titel":2}]}`,
+		`{"default":{"requird":1},"examples":[{"requird":1}]}`, `{"example":1}`, `{"x-enum":[1],"x-order":2}`, `{"nullable":true,"discriminator":{"requird":1}}`,
+		`{"notes":"x","typ":1}`, `{"dependentRequired":{"requird":["formatt"]}}`, `{"markdownDescription":"x"}`,
+	} {
+		if _, err := validate.New(validate.Config{Schema: []byte(fine)}); err != nil {
+			t.Errorf("%s: %v", fine, err)
+		}
+	}
+}
+
+func TestThePrivateCauseNamesTheMemberThatIsNotAllowed(t *testing.T) {
+	v := mustNew(t, validate.Config{Schema: []byte(`{
+		"properties": {"model": {}, "o": {"additionalProperties": false, "properties": {"a": {}}, "patternProperties": {"^x-": {}}},
+			"list": {"type": "array", "items": {"$ref": "#/$defs/one"}}},
+		"additionalProperties": false,
+		"$defs": {"one": {"additionalProperties": false, "properties": {"b": {}}}}}`)})
+	long := strings.Repeat("n", 62) + "äö" + strings.Repeat("n", 62)
+	for _, c := range []struct{ body, pointer, name string }{
+		{`{"model":1,"top_k":4}`, "", `"top_k"`},
+		{`{"zz":1,"top_k":4,"y":2}`, "", `"top_k"`},
+		{`{"o":{"a":1,"x-y":2,"other":3}}`, "/o", `"other"`},
+		{`{"list":[{"b":1},{"b":1,"other":2}]}`, "/list/1", `"other"`},
+		{`{"a\nb\u001b[2J\u202e":1}`, "", `"a\nb\x1b[2J\u202e"`},
+		{`{"` + long + `":1}`, "", `"` + long[:64] + `"...`},
+		{`{"MODEL":1}`, "/?", `"MODEL"`},
+	} {
+		e := refusal(t, v, c.body)
+		if e.Pointer != c.pointer {
+			t.Errorf("%s: at %q", c.body, e.Pointer)
+		}
+		cause := errors.Unwrap(e)
+		if cause == nil || !strings.Contains(cause.Error(), "the member "+c.name+" is not allowed") {
+			t.Errorf("%s: cause %v", c.body, cause)
+		}
+		if strings.Contains(fmt.Sprint(e.Error(), e.Pointer, e.Message), strings.Trim(c.name, `".`)) {
+			t.Errorf("%s: the client sees the name: %v", c.body, e)
+		}
+	}
+}
+
+func TestNamesThatDifferOnlyByCaseAreRefusedInThoseWords(t *testing.T) {
+	v := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"model":{}}}`)})
+	for _, body := range []string{`{"MODEL":1}`, `{"model":1,"Model":2}`, `{"x":{"a":1,"A":2}}`} {
+		if e := refusal(t, v, body); !strings.Contains(e.Message, "upper and lower case") {
+			t.Errorf("%s: %s", body, e.Message)
 		}
 	}
 }
@@ -402,7 +475,7 @@ func TestRefusalsNeverQuoteTheBody(t *testing.T) {
 		}, "$defs": {"CANARYdef": {"maxLength": 1}}}`)})
 	for _, body := range []string{
 		`{"a":"CANARYvalue"}`, `{"b":"CANARYvalue"}`, `{"c":"CANARYvalue"}`, `{"d":"CANARYvalue"}`, `{"e":{"CANARYvalue":1}}`, `{"f":"CANARYvalue"}`,
-		`{"g":{"CANARYvalue":"x"}}`, `{"h":"CANARYvalue"}`, `{"i":"CANARYvalue"}`, `{"j":"CANARYvalue"}`, `{"CANARYvalue":1}`,
+		`{"g":{"CANARYvalue":"x"}}`, `{"h":"CANARYvalue"}`, `{"i":"CANARYvalue"}`, `{"j":"CANARYvalue"}`, `{"CANARYvalue":1}`, `{"member":"CANARYvalue"}`,
 		`{"CANARYvalue":1,"CANARYvalue":2}`, `{"CANARYvalue":1,"canaryVALUE":2}`, `{"CANARYvalue":[[[[1]]]]}`, `{"CANARYvalue":"` + strings.Repeat("x", 65) + `"}`,
 		`{"a":"CANARYvalue"} x`, `CANARYvalue`, `{"A":"CANARYvalue"}`, `{"a":"CANARYvalue\ud800"}`,
 	} {
@@ -413,7 +486,8 @@ func TestRefusalsNeverQuoteTheBody(t *testing.T) {
 			}
 		}
 		for cause := errors.Unwrap(e); cause != nil; cause = errors.Unwrap(cause) {
-			if strings.Contains(cause.Error(), canary) {
+			// The name of a member that the schema does not allow is in the private cause, on purpose; a value never is.
+			if strings.Contains(cause.Error(), canary) && !(e.Keyword == "additionalProperties" && strings.Contains(body, `"`+canary+`":`)) {
 				t.Errorf("%s: cause %q", body, cause)
 			}
 		}

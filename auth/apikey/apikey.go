@@ -25,7 +25,7 @@ type Config struct {
 	// Prefix is the first part of every key: 2 to 10 lower-case letters and digits, beginning with a letter. It should be
 	// the deployment's own, so that a secret scanner can name it. Required.
 	Prefix string
-	// Env is the second part: 1 to 8 lower-case letters and digits, such as "live" or "test". Keys of one env are refused in
+	// Env is the second part: 1 to 12 lower-case letters and digits, such as "live" or "test". Keys of one env are refused in
 	// another. Required.
 	Env string
 	// Issuer is the Issuer of the principals. Empty means "apikey".
@@ -42,7 +42,8 @@ type Config struct {
 	MaxStale time.Duration
 	// LoadTimeout bounds one load of the store. Zero means 10 seconds.
 	LoadTimeout time.Duration
-	// Logger gets a record when loading begins to fail, fails differently and works again. Nil means slog.Default().
+	// Logger gets a record when loading begins to fail, fails differently and works again. Nil means what
+	// slog.Default returns at that moment.
 	Logger *slog.Logger
 }
 
@@ -120,15 +121,14 @@ func New(cfg Config) (*Manager, error) {
 		errs = append(errs, fmt.Errorf("apikey: Config.Prefix %q is not 2 to %d lower-case letters and digits beginning with a letter", cfg.Prefix, maxPrefix))
 	}
 	if !validEnv(cfg.Env) {
-		errs = append(errs, fmt.Errorf("apikey: Config.Env %q is not 1 to %d lower-case letters and digits", cfg.Env, maxEnv))
+		errs = append(errs, fmt.Errorf(`apikey: Config.Env %q is not 1 to %d lower-case letters and digits, such as "live" or "test"`, cfg.Env, maxEnv))
 	}
 	if unclean(cfg.Issuer) {
 		errs = append(errs, fmt.Errorf("apikey: Config.Issuer %q has control characters", cfg.Issuer))
 	}
-	for _, p := range cfg.TrustedProxies {
-		if !p.IsValid() || p.Bits() == 0 {
-			errs = append(errs, fmt.Errorf("apikey: Config.TrustedProxies: %v would trust every peer, or is no prefix", p))
-		}
+	proxies, err := exchange.NewProxies(cfg.TrustedProxies)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("apikey: Config.%w", err))
 	}
 	if cfg.MaxStale < 0 {
 		errs = append(errs, fmt.Errorf("apikey: Config.MaxStale %v is negative: old keys may have been revoked", cfg.MaxStale))
@@ -157,11 +157,8 @@ func New(cfg Config) (*Manager, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
 	m := &Manager{
-		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), proxies: exchange.NewProxies(cfg.TrustedProxies), base: time.Now(),
+		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), proxies: proxies, base: time.Now(),
 		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), done: make(chan struct{}),
 	}
 	m.loading <- struct{}{}
@@ -347,17 +344,22 @@ func (m *Manager) fill(e *entry, r *Record) {
 }
 
 // Create makes a key for spec, stores its record and returns the key. The key works when Create has returned, and cannot be
-// shown again.
+// shown again. A spec that is not valid, or whose ExpiresAt has passed, is an error.
 func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error) {
 	if m == nil || m.loading == nil {
 		return Secret{}, Record{}, errNotMade
+	}
+	now := time.Now().UTC()
+	if !spec.ExpiresAt.IsZero() && !spec.ExpiresAt.After(now) {
+		// Nobody wants a key that never works: a wrong unit or zone, better heard of here than from its first user.
+		return Secret{}, Record{}, fmt.Errorf("apikey: spec: expiry %v has passed", spec.ExpiresAt)
 	}
 	for range 4 {
 		key, keyID := m.format.generate()
 		rec := Record{
 			ID: keyID, Hash: m.format.digest(key), ClientID: spec.ClientID, Tenant: spec.Tenant, Plan: spec.Plan,
 			Scopes: spec.Scopes, Roles: spec.Roles, Models: spec.Models, Addresses: spec.Addresses,
-			NotBefore: spec.NotBefore, ExpiresAt: spec.ExpiresAt, Labels: spec.Labels, CreatedAt: time.Now().UTC(),
+			NotBefore: spec.NotBefore, ExpiresAt: spec.ExpiresAt, Labels: spec.Labels, CreatedAt: now,
 		}
 		if err := rec.validate(); err != nil {
 			return Secret{}, Record{}, fmt.Errorf("apikey: spec: %w", err)

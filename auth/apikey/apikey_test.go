@@ -1,10 +1,12 @@
 package apikey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -119,38 +121,41 @@ func TestWhatACredentialMustNotBe(t *testing.T) {
 }
 
 func TestEveryBadKeyHasOneCodeButTheLogKnowsMore(t *testing.T) {
-	m := manager(t)
-	key := authtest.Key(t, m, apikey.Spec{})
-	expired := authtest.Key(t, m, apikey.Spec{ExpiresAt: time.Now().Add(-time.Hour)})
-	early := authtest.Key(t, m, apikey.Spec{NotBefore: time.Now().Add(time.Hour)})
-	revoked := authtest.Key(t, m, apikey.Spec{})
-	id := func(k string) string { i, _ := apikey.Inspect(k); return i.ID }
-	if err := m.Revoke(t.Context(), id(revoked)); err != nil {
-		t.Fatal(err)
-	}
-	wrong := apikey.NewShape("acme", "test").Format(id(key), apikey.Random(apikey.SecretLen))
-	for name, c := range map[string]struct {
-		key, id string
-		want    error
-	}{
-		"malformed":    {"acme_test_x", "", auth.ErrInvalid},
-		"unknown":      {authtest.Key(t, manager(t), apikey.Spec{}), "", auth.ErrInvalid},
-		"wrong secret": {wrong, id(key), auth.ErrInvalid},
-		"expired":      {expired, id(expired), auth.ErrExpired},
-		"too early":    {early, id(early), auth.ErrInvalid},
-		"revoked":      {revoked, id(revoked), auth.ErrRevoked},
-	} {
-		_, err := m.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer(c.key)))
-		var e *auth.Error
-		if !errors.As(err, &e) || !errors.Is(err, c.want) || e.Code != auth.CodeInvalidAPIKey || e.KeyID != c.id {
-			t.Errorf("%s: %+v", name, err)
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t)
+		key := authtest.Key(t, m, apikey.Spec{})
+		expired := authtest.Key(t, m, apikey.Spec{ExpiresAt: time.Now().Add(time.Hour)})
+		time.Sleep(2 * time.Hour)
+		early := authtest.Key(t, m, apikey.Spec{NotBefore: time.Now().Add(time.Hour)})
+		revoked := authtest.Key(t, m, apikey.Spec{})
+		id := func(k string) string { i, _ := apikey.Inspect(k); return i.ID }
+		if err := m.Revoke(t.Context(), id(revoked)); err != nil {
+			t.Fatal(err)
 		}
-	}
+		wrong := apikey.NewShape("acme", "test").Format(id(key), apikey.Random(apikey.SecretLen))
+		for name, c := range map[string]struct {
+			key, id string
+			want    error
+		}{
+			"malformed":    {"acme_test_x", "", auth.ErrInvalid},
+			"unknown":      {authtest.Key(t, manager(t), apikey.Spec{}), "", auth.ErrInvalid},
+			"wrong secret": {wrong, id(key), auth.ErrInvalid},
+			"expired":      {expired, id(expired), auth.ErrExpired},
+			"too early":    {early, id(early), auth.ErrInvalid},
+			"revoked":      {revoked, id(revoked), auth.ErrRevoked},
+		} {
+			_, err := m.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer(c.key)))
+			var e *auth.Error
+			if !errors.As(err, &e) || !errors.Is(err, c.want) || e.Code != auth.CodeInvalidAPIKey || e.KeyID != c.id {
+				t.Errorf("%s: %+v", name, err)
+			}
+		}
+	})
 }
 
 func TestAKeyLivesFromNotBeforeToJustBeforeExpiry(t *testing.T) {
 	m := manager(t)
-	begin := time.Date(2026, 11, 22, 12, 0, 0, 1, time.UTC)
+	begin := time.Date(2200, 11, 22, 12, 0, 0, 1, time.UTC)
 	end := begin.Add(time.Hour)
 	key := authtest.Key(t, m, apikey.Spec{NotBefore: begin, ExpiresAt: end})
 	for _, c := range []struct {
@@ -687,6 +692,8 @@ func TestCreateRefusesABadSpec(t *testing.T) {
 		"an invalid prefix":    {ClientID: "a", Addresses: []netip.Prefix{{}}},
 		"expiry in 3000":       {ClientID: "a", ExpiresAt: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"expiry before begin":  {ClientID: "a", NotBefore: time.Unix(2e9, 0), ExpiresAt: time.Unix(2e9, 0)},
+		"expiry an hour ago":   {ClientID: "a", ExpiresAt: time.Now().Add(-time.Hour)},
+		"expiry now":           {ClientID: "a", ExpiresAt: time.Now()},
 	} {
 		if s, _, err := m.Create(t.Context(), s); err == nil || s.Reveal() != "" {
 			t.Errorf("%s: made", name)
@@ -716,6 +723,51 @@ func TestTheZeroManagerRefuses(t *testing.T) {
 		if err := m.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
+	}
+}
+
+func TestAnEnvHasUpToTwelveLettersAndTheErrorNamesTwo(t *testing.T) {
+	for _, env := range []string{"p", "production", "preproductio"} {
+		m, err := apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "abcdefghij", Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := authtest.Key(t, m, apikey.Spec{})
+		if p, err := m.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer(key))); err != nil || p.ClientID != "alice" {
+			t.Errorf("%s: %v", key, err)
+		}
+		if i, err := apikey.Inspect(key); err != nil || i.Env != env {
+			t.Errorf("%s: %v %v", key, i, err)
+		}
+	}
+	for _, env := range []string{"", "preproduction", "Live", "li-ve"} {
+		_, err := apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: env})
+		if err == nil || !strings.Contains(err.Error(), `such as "live" or "test"`) {
+			t.Errorf("%q: %v", env, err)
+		}
+	}
+}
+
+func TestTheDefaultLoggerIsTheOneOfTheMomentOfTheFailure(t *testing.T) {
+	defer log.SetFlags(log.Flags()) // SetDefault redirects package log too
+	defer log.SetOutput(log.Writer())
+	defer slog.SetDefault(slog.Default())
+	down := false
+	store := &hook{Store: apikey.NewMemoryStore(), load: func(b apikey.Batch, err error) (apikey.Batch, error) {
+		if down {
+			return apikey.Batch{}, errors.New("down")
+		}
+		return b, err
+	}}
+	m, err := apikey.New(apikey.Config{Store: store, Prefix: "acme", Env: "live", PollInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	down = true
+	if m.Reload(t.Context()) == nil || !strings.Contains(log.String(), "keys cannot be loaded") {
+		t.Errorf("the logger set after New heard nothing: %q", log.String())
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	secretLen = 30 // 178.6 bits
 	crcLen    = 6  // 62^6 > 2^32
 	maxPrefix = 10
-	maxEnv    = 8
+	maxEnv    = 12
 	// maxHashed is the longest text that is hashed: prefix_env_id_secret.
 	maxHashed = maxPrefix + 1 + maxEnv + 1 + idLen + 1 + secretLen
 )

@@ -61,7 +61,7 @@ type Spec struct {
 	Addresses []netip.Prefix
 	// NotBefore is when the key begins to work. Zero means at once.
 	NotBefore time.Time
-	// ExpiresAt is when it ends: the first moment at which it is refused. Zero means never.
+	// ExpiresAt is when it ends: the first moment at which it is refused. Zero means never; what has passed is an error.
 	ExpiresAt time.Time
 	// Labels are notes for people: owner, purpose, ticket. At most 64, names of 64 bytes, texts of 512. They are stored in
 	// clear.

@@ -152,12 +152,16 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 	}
 	now := m.failure
 	m.mu.Unlock()
+	logger := m.cfg.Logger
+	if logger == nil {
+		logger = slog.Default() // as it is now: programs set it up after they have made their Manager
+	}
 	switch {
 	case now != "" && now != was && ctx.Err() != context.Canceled:
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelError, "apikey: keys cannot be loaded; the last good ones are used until they are stale",
+		logger.LogAttrs(ctx, slog.LevelError, "apikey: keys cannot be loaded; the last good ones are used until they are stale",
 			slog.String("error", now), slog.Duration("max_stale", m.cfg.MaxStale))
 	case now == "" && was != "":
-		m.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "apikey: keys can be loaded again")
+		logger.LogAttrs(ctx, slog.LevelInfo, "apikey: keys can be loaded again")
 	}
 }
 

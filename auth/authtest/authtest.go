@@ -34,7 +34,8 @@ func Models(models ...string) func(*auth.Principal) {
 	return func(p *auth.Principal) { p.Models = append([]string{}, models...) }
 }
 
-// WithPrincipal returns a copy of r whose caller is p, for every room inside.
+// WithPrincipal returns a copy of r whose caller is p, to test a handler without a Gate in front. A [auth.Gate] does not ask who
+// the caller was before: in front of one use [Accept].
 func WithPrincipal(r *http.Request, p *auth.Principal) *http.Request {
 	return r.WithContext(auth.NewContext(r.Context(), p))
 }

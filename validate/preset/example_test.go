@@ -29,10 +29,20 @@ func ExampleOpenAIChat() {
 	// 422
 }
 
+// A server with extensions: its own sampling options may pass, and everything else stays checked.
+func ExampleOpenAIChat_extra() {
+	vllm := preset.OpenAIChat("top_k", "min_p", "repetition_penalty")
+	fmt.Println(vllm.Check([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"top_k":40,"min_p":0.05}`)))
+	fmt.Println(vllm.Check([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}],"top_k":40,"n":1000000}`)))
+	// Output:
+	// <nil>
+	// validate: schema_violation at /n (maximum): The number is too large.
+}
+
 // A preset is a start: here with smaller bodies, and first only watching.
 func ExampleOpenAIChatConfig() {
 	cfg := preset.OpenAIChatConfig()
-	cfg.MaxBytes = 64 << 10
+	cfg.MaxBody = 64 << 10
 	cfg.Shadow = true
 	v, err := validate.New(cfg)
 	fmt.Println(v != nil, err)

@@ -13,11 +13,93 @@ import (
 )
 
 func TestEveryPresetCompilesAndIsShared(t *testing.T) {
-	for name, p := range map[string]func() *validate.Validator{
+	for name, p := range map[string]func(...string) *validate.Validator{
 		"OpenAIChat": preset.OpenAIChat, "AnthropicMessages": preset.AnthropicMessages,
 	} {
 		if first, second := p(), p(); first == nil || first != second {
 			t.Errorf("%s: not one shared validator", name)
+		}
+	}
+}
+
+func TestExtraMembersMayHoldAnythingAndTheRestStaysChecked(t *testing.T) {
+	chat := preset.OpenAIChat("top_k", "min_p", "repetition_penalty", "keep_alive", "options", "think", "cache_prompt", "top_k")
+	messages := preset.AnthropicMessages("min_p")
+	if chat == preset.OpenAIChat() || messages == preset.AnthropicMessages() {
+		t.Fatal("the shared validator was changed")
+	}
+	const ask, claude = `{"model":"m","messages":[{"role":"user","content":"x"}],`, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],`
+	for _, ok := range []string{
+		`"top_k":40,"min_p":0.05,"repetition_penalty":1.1`, `"keep_alive":"5m","options":{"num_ctx":8192,"any":[null]},"think":true`,
+		`"keep_alive":-1,"think":"high"`, `"cache_prompt":true`, `"n":2`,
+	} {
+		if err := chat.Check([]byte(ask + ok + "}")); err != nil {
+			t.Errorf("%s: %v", ok, err)
+		}
+	}
+	if err := messages.Check([]byte(claude + `"min_p":0.1}`)); err != nil {
+		t.Error(err)
+	}
+	for _, no := range []string{`"n":1000000`, `"chat_template":"x"`, `"min_P":1`, `"mirostat":1`, `"top_k":1e9999`} {
+		if chat.Check([]byte(ask+no+"}")) == nil {
+			t.Errorf("%s: accepted", no)
+		}
+	}
+	if preset.OpenAIChat().Check([]byte(ask+`"top_k":1}`)) == nil {
+		t.Error("the shared validator takes the extra members of another")
+	}
+	v, err := validate.New(preset.OpenAIChatConfig("top_k"))
+	if err != nil || v.Check([]byte(ask+`"top_k":1}`)) != nil {
+		t.Errorf("the Config does not take them: %v", err)
+	}
+}
+
+func TestAnExtraMemberThatAnAdvisoryForbidsPanicsWithTheAdvisory(t *testing.T) {
+	chat := func(n string) { preset.OpenAIChat(n) }
+	chatConfig := func(n string) { preset.OpenAIChatConfig(n) }
+	messages := func(n string) { preset.AnthropicMessages("min_p", n) }
+	for _, c := range []struct {
+		make func(string)
+		name string
+		want string
+	}{
+		{chat, "chat_template", "CVE-2025-61620"}, {chatConfig, "chat_template", "CVE-2025-61620"}, {messages, "chat_template", "CVE-2025-61620"},
+		{chat, "chat_template_kwargs", "CVE-2025-62426"}, {messages, "mcp_servers", "not for a client to choose"}, {chat, "api_key", "a body that is logged"},
+		{chat, "Chat_Template", "CVE-2025-61620"}, {chat, "n", "checks already"}, {chat, "Model", `differs from "model" only by case`}, {chat, "", "without a name"},
+	} {
+		func() {
+			defer func() {
+				p, _ := recover().(string)
+				if !strings.HasPrefix(p, "preset: ") || !strings.Contains(p, c.want) || !strings.Contains(strings.ToLower(p), strings.ToLower(c.name)) {
+					t.Errorf("%q: panic %q, want %q in it", c.name, p, c.want)
+				}
+			}()
+			c.make(c.name)
+		}()
+	}
+}
+
+// The limits of the scan, the schema and the bound of the body must agree: none may cut a text that the others let through.
+func TestATextMayFillTheBody(t *testing.T) {
+	for name, c := range map[string]struct {
+		v    *validate.Validator
+		body string
+	}{
+		"openai: content":   {preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":"@"}]}`},
+		"openai: a part":    {preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"@"}]}]}`},
+		"openai: a system":  {preset.OpenAIChat(), `{"model":"m","messages":[{"role":"system","content":"@"},{"role":"user","content":"x"}]}`},
+		"openai: arguments": {preset.OpenAIChat(), `{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"@"}}]}]}`},
+		"anthropic: text":   {preset.AnthropicMessages(), `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"@"}]}`},
+		"anthropic: block":  {preset.AnthropicMessages(), `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"@"}]}]}`},
+		"anthropic: system": {preset.AnthropicMessages(), `{"model":"m","max_tokens":1,"system":"@","messages":[{"role":"user","content":"x"}]}`},
+	} {
+		full := strings.Replace(c.body, "@", strings.Repeat("a", validate.DefaultMaxBody-len(c.body)+1), 1)
+		if err := c.v.Check([]byte(full)); err != nil || len(full) != validate.DefaultMaxBody {
+			t.Errorf("%s: %d bytes: %v", name, len(full), err)
+		}
+		var e *validate.Error
+		if err := c.v.Check([]byte(strings.Replace(full, "a", "aa", 1))); !errors.As(err, &e) || e.Status != 413 {
+			t.Errorf("%s: one byte more: %v", name, err)
 		}
 	}
 }
