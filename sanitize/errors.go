@@ -1,6 +1,7 @@
 package sanitize
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,10 +37,10 @@ type ErrorsConfig struct {
 	// ExposeHeaders names further response headers that stay on replaced responses. Always kept are those a client acts on:
 	// Retry-After, rate limit and authentication headers, Allow, CORS and security headers.
 	ExposeHeaders []string
-	// SkipLeakScan lets 4xx bodies of handlers through unseen. False looks for stack traces, paths, database and network errors,
+	// SkipLeakScan lets 3xx and 4xx bodies and errors in the streams of handlers through unseen. False looks for stack traces, paths, database and network errors,
 	// and credentials, and withholds bodies that hold any.
 	SkipLeakScan bool
-	// MaxCapture is the longest 4xx body that is scanned, in bytes, at most 4 MiB; a longer one is withheld. Zero means
+	// MaxCapture is the longest 3xx or 4xx body that is scanned, in bytes, at most 4 MiB; a longer one is withheld. Zero means
 	// DefaultMaxCapture.
 	MaxCapture int
 	// Shadow changes no response and logs what would have been replaced; panics go on as if Errors were not there.
@@ -115,9 +116,14 @@ func (e *Errors) maxCapture() int {
 }
 
 // Handler returns a handler that stands around next, outermost but for the audit log. It recovers panics (http.ErrAbortHandler
-// goes on), replaces 5xx bodies and leaking 4xx bodies of handlers, and decides the shape of every refusal of the rooms
+// goes on), replaces 5xx bodies, leaking 4xx bodies and leaking errors in the streams of handlers, empties
+// leaking 3xx bodies, and decides the shape of every refusal of the rooms
 // inside, whose own Deny is then not called.
+// It panics when next is nil.
 func (e *Errors) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("sanitize: Errors.Handler: next is nil")
+	}
 	if e == nil {
 		e = &Errors{}
 	}
@@ -141,10 +147,22 @@ func (e *Errors) Handler(next http.Handler) http.Handler {
 // panicError is a recovered panic as the private cause of a refusal.
 type panicError struct{ value any }
 
-func (p *panicError) Error() string { return fmt.Sprintf("sanitize: handler panicked: %v", p.value) }
+// Error tells the value without its secrets: causes go to the audit log.
+func (p *panicError) Error() string {
+	return "sanitize: handler panicked: " + scrub(fmt.Sprint(p.value))
+}
 
-// Unwrap returns the panic value when it is an error.
-func (p *panicError) Unwrap() error { err, _ := p.value.(error); return err }
+// Is and As reach the panic value when it is an error. Unwrap would hand its text out unscrubbed.
+func (p *panicError) Is(target error) bool {
+	err, ok := p.value.(error)
+	return ok && errors.Is(err, target)
+}
+
+// As implements the method [errors.As] looks for.
+func (p *panicError) As(target any) bool {
+	err, ok := p.value.(error)
+	return ok && errors.As(err, target)
+}
 
 // panicked answers a panic. It panics itself where only a broken connection tells the truth.
 func (e *Errors) panicked(t *errorTap, w http.ResponseWriter, r *http.Request, v any) {
@@ -153,7 +171,7 @@ func (e *Errors) panicked(t *errorTap, w http.ResponseWriter, r *http.Request, v
 	}
 	d := &deny.Denial{Code: deny.InternalError, Stage: stage, Cause: &panicError{v}}
 	e.logger().LogAttrs(r.Context(), slog.LevelError, "sanitize: handler panicked", slog.String("request_id", t.x.ID()),
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("panic", scrub(fmt.Sprint(v))), slog.String("stack", scrub(string(debug.Stack()))))
 	switch {
 	case t.x.Response().Hijacked:
 		t.x.SetDenial(d)
@@ -196,13 +214,9 @@ const maxExcerpt = 1 << 10
 func (t *errorTap) Header(o exchange.Out, status int) exchange.Mode {
 	t.out, t.begun, t.status = o, true, status
 	h := o.Header()
-	if !t.e.cfg.Shadow {
-		for _, k := range &identifying {
-			delete(h, k)
-		}
-	}
+	t.anonymize(h)
 	switch {
-	case t.x.Refused():
+	case o.Refused():
 		return exchange.Pass
 	case status >= 500:
 		d := t.denialFor(status)
@@ -223,12 +237,24 @@ func (t *errorTap) Header(o exchange.Out, status int) exchange.Mode {
 			t.held = true
 			return exchange.Whole
 		}
+	case status >= 300 && !t.e.cfg.SkipLeakScan:
+		t.held = true
+		return exchange.Whole
 	}
 	if _, ok := exchange.IsStream(h); ok {
 		// Whole events only, so that an error event can follow the last one.
 		return exchange.Frames
 	}
 	return exchange.Pass
+}
+
+// anonymize drops the headers that name the software behind.
+func (t *errorTap) anonymize(h http.Header) {
+	if !t.e.cfg.Shadow {
+		for _, k := range &identifying {
+			delete(h, k)
+		}
+	}
 }
 
 // denialFor is what the client is told in place of a handler's own server error.
@@ -273,6 +299,9 @@ func (t *errorTap) Body(o exchange.Out, b *exchange.Body) error {
 		}
 		return nil
 	}
+	if b.Kind == exchange.Frame && b.HasPayload && !t.e.cfg.SkipLeakScan && mayBeError(b) {
+		return t.streamError(o, b)
+	}
 	if !t.held || b.Kind != exchange.Doc {
 		return o.Send(b)
 	}
@@ -294,15 +323,66 @@ func (t *errorTap) Body(o exchange.Out, b *exchange.Body) error {
 		t.log("sanitize: client error would be withheld", t.rule)
 		return o.Send(b)
 	}
-	t.excerpt = append(t.excerpt, b.Data[:min(maxExcerpt, len(b.Data))]...)
-	t.x.AddFinding(exchange.Finding{Kind: "leak", Rule: t.rule, Action: "replace", Direction: Response.String()})
+	t.found(b.Data)
+	if t.status < 400 {
+		// A redirect leads on without its body.
+		t.replaced = true
+		h := o.Header()
+		location := h["Location"]
+		clearHeaders(h, t.e)
+		if location != nil {
+			h["Location"] = location
+		}
+		h.Set("Content-Length", "0")
+		o.WriteHeader(t.status)
+		return nil
+	}
 	t.replace(o, &deny.Denial{Code: deny.RequestRefused, HTTPStatus: t.status, Stage: stage,
 		Cause: fmt.Errorf("sanitize: the handler's %d body leaks (%s)", t.status, t.rule)})
 	return nil
 }
 
+// found records that a body leaks.
+func (t *errorTap) found(body []byte) {
+	t.excerpt = append(t.excerpt, body[:min(maxExcerpt, len(body))]...)
+	t.x.AddFinding(exchange.Finding{Kind: "leak", Rule: t.rule, Action: "replace", Direction: Response.String()})
+}
+
+// mayBeError reports cheaply whether an event may be an error of the upstream: the name, or an escape that may hide it.
+func mayBeError(b *exchange.Body) bool {
+	return bytes.Contains(b.Payload, []byte("rror")) || bytes.Contains(b.Payload, []byte(`\u00`)) ||
+		bytes.Contains(b.Payload, []byte("RROR")) || string(b.Event) == "error"
+}
+
+// streamError sends an event of a stream on unless it is an error of the upstream that leaks: then the stream ends with an error of
+// ours. What an error event says comes from the same handlers that write leaking error bodies.
+func (t *errorTap) streamError(o exchange.Out, b *exchange.Body) error {
+	facts, _ := b.Meta(t.x)
+	if facts != nil && !facts.Error || facts == nil && string(b.Event) != "error" {
+		return o.Send(b)
+	}
+	rule := leaks(b.Data)
+	if rule == "" {
+		return o.Send(b)
+	}
+	t.rule = rule
+	if t.e.cfg.Shadow {
+		t.log("sanitize: stream error would be replaced", rule)
+		t.rule = ""
+		return o.Send(b)
+	}
+	t.found(b.Data)
+	t.replaced = true
+	o.Fail(&deny.Denial{Code: deny.UpstreamError, Stage: stage, Cause: fmt.Errorf("sanitize: an error in the handler's stream leaks (%s)", rule)})
+	o.Stop(nil)
+	return nil
+}
+
 // End implements [exchange.Tap].
 func (t *errorTap) End(o exchange.Out, how exchange.Outcome) {
+	if !t.begun && how == exchange.Completed {
+		t.anonymize(o.Header()) // net/http writes the header of a handler that wrote nothing
+	}
 	if !t.replaced {
 		return
 	}
@@ -317,15 +397,64 @@ func (t *errorTap) End(o exchange.Out, how exchange.Outcome) {
 	}
 }
 
-// logRedactor keeps credentials and addresses out of the excerpt.
+// logRedactor keeps credentials and addresses out of logs and causes.
 var logRedactor, _ = redact.New(redact.Config{})
+
+// scrub returns text without what the default detectors find and without the passwords of URLs.
+func scrub(text string) string {
+	safe, _ := logRedactor.Redact(nil, maskPasswords(nil, []byte(text)))
+	return string(safe)
+}
+
+// maskPasswords appends text to dst with the password of every scheme://user:password@host masked. Passwords that should have been
+// escaped in a URL are masked as well, rather too much than too little.
+func maskPasswords(dst, text []byte) []byte {
+	for {
+		i := bytes.Index(text, []byte("://"))
+		if i < 0 {
+			return append(dst, text...)
+		}
+		i += len("://")
+		dst, text = append(dst, text[:i]...), text[i:]
+		end := bytes.IndexAny(text, " \t\r\n\"'`<>")
+		if end < 0 {
+			end = len(text)
+		}
+		run := text[:end]
+		authority := run
+		if k := bytes.IndexAny(run, "/?#"); k >= 0 {
+			authority = run[:k]
+		}
+		colon, at := bytes.IndexByte(run, ':'), bytes.LastIndexByte(authority, '@')
+		if at < 0 && !port(authority, colon) {
+			at = bytes.LastIndexByte(run, '@') // a password with a slash in it
+		}
+		if colon < 0 || at < colon {
+			continue
+		}
+		dst = append(append(dst, text[:colon+1]...), "[REDACTED:password]"...)
+		text = text[at:]
+	}
+}
+
+// port reports whether an authority without user information ends with a port, or has none.
+func port(authority []byte, colon int) bool {
+	if colon < 0 || colon >= len(authority) {
+		return true
+	}
+	for _, c := range authority[colon+1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 func (t *errorTap) log(msg, rule string) {
 	attrs := []slog.Attr{slog.String("request_id", t.x.ID()), slog.Int("status", t.status), slog.String("rule", rule)}
 	if len(t.excerpt) > 0 {
 		clean, _ := Clean(t.excerpt)
-		safe, _ := logRedactor.Redact(nil, clean)
-		attrs = append(attrs, slog.String("body", string(safe)))
+		attrs = append(attrs, slog.String("body", scrub(string(clean))))
 	}
 	t.e.logger().LogAttrs(t.x, slog.LevelWarn, msg, attrs...)
 }

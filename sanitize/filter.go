@@ -16,8 +16,8 @@ import (
 	"github.com/mantlet-go/mantlet/sanitize/redact"
 )
 
-// DefaultMaxBody is the request body limit when [Config].MaxBody is zero: 1 MiB, some 250,000 tokens.
-const DefaultMaxBody = 1 << 20
+// DefaultMaxBody is the request body limit when [Config].MaxBody is zero: 4 MiB, some 1,000,000 tokens, as in the other rooms.
+const DefaultMaxBody = 4 << 20
 
 // ErrBlocked is the cause of a refusal because of a [Block] rule.
 var ErrBlocked = errors.New("sanitize: blocked by policy")
@@ -45,16 +45,17 @@ type Config struct {
 	// SkipResponses lets responses through unseen.
 	SkipResponses bool
 	// SkipUnreadable lets request bodies through unseen that are not JSON or plain text, or are compressed. False refuses them
-	// with 415.
+	// with 415. A body that begins like JSON is read as JSON whatever its type says.
 	SkipUnreadable bool
-	// SkipEncoded lets responses through unseen whose handler compressed a text (Content-Encoding). False replaces them by an
-	// upstream_error. Images and other binary types always pass.
+	// SkipEncoded lets responses through unseen whose handler compressed a text (Content-Encoding), sent a part of it (206), or
+	// several bodies in one (multipart). False replaces them by an upstream_error. Images, audio, video, fonts, PDF, zip and
+	// octet streams pass when their first bytes are not text.
 	SkipEncoded bool
 	// SkipOversized lets JSON responses of more than 4 MiB through unseen. False replaces them by an upstream_error.
 	SkipOversized bool
 
 	// MaxBody is the largest request body read, in bytes. Zero means DefaultMaxBody. A body that another room has read already
-	// is held to it too.
+	// is not held to it: that room had a limit of its own.
 	MaxBody int64
 	// Shadow decides and records, and changes no byte and refuses nothing. Actions are recorded as "would_redact" and so on.
 	Shadow bool
@@ -71,8 +72,8 @@ type Filter struct {
 	cfg      Config
 	policy   Policy
 	requests *redact.Redactor
-	// responses has one redactor per role, as a role may have rules of its own.
-	responses map[Role]*redact.Redactor
+	// responses and byRole, of requests, have one redactor per role, as a role may have rules of its own.
+	responses, byRole map[Role]*redact.Redactor
 }
 
 // roles are all the roles a text may have.
@@ -88,7 +89,7 @@ func New(cfg Config) (*Filter, error) {
 	if cfg.Detectors == nil {
 		cfg.Detectors = []detect.Detector{detect.ProviderKeys(), detect.Email(), detect.Card()}
 	}
-	f := &Filter{responses: map[Role]*redact.Redactor{}}
+	f := &Filter{responses: map[Role]*redact.Redactor{}, byRole: map[Role]*redact.Redactor{}}
 	f.policy = append(slices.Clone(cfg.Policy), DefaultPolicy()...)
 	var err error
 	f.requests, err = redact.New(redact.Config{
@@ -103,6 +104,18 @@ func New(cfg Config) (*Filter, error) {
 		if d != nil && d.MaxSpan() == 0 && !cfg.SkipResponses {
 			errs = append(errs, fmt.Errorf("sanitize: Detectors[%d]: %q needs the whole text and cannot run on streamed responses; "+
 				"it may stand in RequestDetectors", i, d.Name()))
+		}
+	}
+	for _, role := range roles {
+		if len(errs) > 0 || slices.ContainsFunc(slices.Concat(cfg.Detectors, cfg.RequestDetectors), needsWhole) {
+			break // a window is not enough for such a detector
+		}
+		if f.byRole[role], err = redact.New(redact.Config{
+			Detectors:   append(slices.Clone(cfg.Detectors), cfg.RequestDetectors...),
+			Replacement: cfg.Replacement,
+			Keep:        func(kind string) bool { return f.policy.action(kind, Request, role) < Redact },
+		}); err != nil {
+			errs = append(errs, fmt.Errorf("sanitize: %w", err))
 		}
 	}
 	if !cfg.SkipResponses && len(errs) == 0 {
@@ -132,6 +145,8 @@ func New(cfg Config) (*Filter, error) {
 	return f, nil
 }
 
+func needsWhole(d detect.Detector) bool { return d != nil && d.MaxSpan() == 0 }
+
 // Finding is a finding and what was decided about it.
 type Finding struct {
 	detect.Finding
@@ -148,6 +163,8 @@ type Verdict struct {
 	// Findings are in order of what was removed by cleaning (offsets in the given text), then what the detectors found (offsets
 	// in the cleaned text). They do not hold the matched text.
 	Findings []Finding
+	// More is how many further findings there are: at most 1024 are listed. Action takes account of all.
+	More int
 }
 
 // Scan decides about one complete text: what a request's or a response's text of that role becomes. The error is [ErrBlocked]
@@ -163,7 +180,7 @@ func (f *Filter) Scan(ctx context.Context, dir Direction, role Role, text []byte
 	defer w.release()
 	w.reset()
 	cleaned := f.look(w, dir, role, text, false)
-	v := Verdict{Text: text, Action: w.action}
+	v := Verdict{Text: text, Action: w.action, More: w.more}
 	if len(w.found) > 0 {
 		v.Findings = slices.Clone(w.found)
 	}
@@ -172,8 +189,8 @@ func (f *Filter) Scan(ctx context.Context, dir Direction, role Role, text []byte
 	case w.action == Block:
 		v.Text = nil
 		return v, ErrBlocked
-	case len(w.reps) > 0:
-		v.Text = apply(nil, cleaned, w.reps)
+	case w.replaced():
+		v.Text = w.result(cleaned)
 	case !same(cleaned, text):
 		v.Text = slices.Clone(cleaned)
 	}
@@ -188,24 +205,73 @@ type work struct {
 	edits  []edit
 	dec    []byte
 	action Action
+	more   int  // findings beyond maxFindings: decided, not listed
 	redone bool // some text was redacted
+
+	long    bool   // the last look was at a long text and redacted it: into text, not reps
+	text    []byte // what that text became
+	piece   []byte // scratch of it
+	mark    []byte // the last replacement, and
+	escaped []byte // the same as JSON string content
 }
+
+const (
+	// maxFindings bounds the list of one scan. A text of nothing but addresses has a finding in seven bytes; what happens to all of
+	// them is decided, but nobody reads a list of half a million.
+	maxFindings = 1024
+	// longText is the length from which on a text is redacted window by window, so that the findings of one window are all that is
+	// kept at a time. maxEdits bounds what the pool keeps.
+	longText = 64 << 10
+	window   = 32 << 10
+	maxEdits = 1024
+)
 
 var works = sync.Pool{New: func() any { return new(work) }}
 
 func (w *work) reset() {
-	*w = work{found: w.found[:0], raw: w.raw[:0], reps: w.reps[:0], edits: w.edits[:0], dec: w.dec[:0]}
+	*w = work{found: w.found[:0], raw: w.raw[:0], reps: w.reps[:0], edits: w.edits[:0], dec: w.dec[:0], text: w.text[:0], piece: w.piece[:0]}
 }
 
-// release forgets the text that was scanned and gives the memory back.
+// release forgets the text that was scanned and gives the memory back (findings hold none of it). One huge prompt must not stay allocated.
 func (w *work) release() {
-	if cap(w.dec) > 1<<20 {
-		w.dec = nil // one huge prompt must not stay allocated
+	w.dec, w.text, w.piece = forget(w.dec, 1<<20), forget(w.text, 1<<20), forget(w.piece, 1<<20)
+	w.edits, w.reps = forget(w.edits, maxEdits), forget(w.reps, maxEdits)
+	if cap(w.raw) > maxEdits {
+		w.raw = nil
 	}
-	clear(w.dec[:cap(w.dec)])
-	clear(w.edits[:cap(w.edits)])
-	clear(w.reps[:cap(w.reps)])
+	w.mark, w.escaped = nil, nil
 	works.Put(w)
+}
+
+// forget clears s for the next use; nil when it is longer than a pool should keep.
+func forget[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	clear(s[:cap(s)])
+	return s[:0]
+}
+
+// result returns what the text that look returned becomes. It is the text itself when nothing is replaced.
+func (w *work) result(cleaned []byte) []byte {
+	switch {
+	case w.long:
+		return slices.Clone(w.text)
+	case len(w.reps) > 0:
+		return apply(nil, cleaned, w.reps)
+	}
+	return cleaned
+}
+
+// replaced reports whether the last look found something to replace.
+func (w *work) replaced() bool { return w.long || len(w.reps) > 0 }
+
+// quoted returns a replacement as JSON string content. The replacements of a flood are all alike.
+func (w *work) quoted(with []byte) []byte {
+	if w.mark == nil || !bytes.Equal(w.mark, with) {
+		w.mark, w.escaped = with, jsonscan.AppendQuoted(nil, with, false)
+	}
+	return w.escaped
 }
 
 // look cleans and scans one decoded text. It appends to w.found, raises w.action, and leaves in w.reps what is to be replaced in
@@ -223,6 +289,15 @@ func (f *Filter) look(w *work, dir Direction, role Role, text []byte, json bool)
 			f.decide(w, dir, role, d)
 		}
 	}
+	w.reps, w.long = w.reps[:0], false
+	by := f.responses
+	if dir == Request {
+		by = f.byRole
+	}
+	if r := by[role]; r != nil && len(cleaned) > longText {
+		f.lookLong(w, r, dir, role, cleaned, json)
+		return cleaned
+	}
 	w.raw = f.requestsOr(dir).Scan(w.raw[:0], cleaned)
 	n := 0
 	for _, d := range w.raw {
@@ -231,11 +306,44 @@ func (f *Filter) look(w *work, dir Direction, role Role, text []byte, json bool)
 			n++
 		}
 	}
-	w.reps = w.reps[:0]
 	if n > 0 {
 		w.reps = f.requests.Replacements(w.reps, cleaned, w.raw[:n], json)
 	}
 	return cleaned
+}
+
+// lookLong is the scan of a long text. A stream of its pieces gives what the whole would give.
+func (f *Filter) lookLong(w *work, r *redact.Redactor, dir Direction, role Role, text []byte, json bool) {
+	s := r.NewStream()
+	if json {
+		s = r.NewJSONStream()
+	}
+	w.text = w.text[:0]
+	gone := 0 // so many bytes have left the stream as they are
+	for rest := text; ; {
+		n := min(window, len(rest))
+		w.piece = s.Write(w.piece[:0], rest[:n])
+		if rest = rest[n:]; len(rest) == 0 {
+			w.piece = s.Flush(w.piece)
+		}
+		for _, d := range s.Findings() {
+			f.decide(w, dir, role, d)
+		}
+		if !w.long && s.Replaced() {
+			w.long = true
+			w.text = append(w.text, text[:gone]...)
+		}
+		if w.long {
+			if free := cap(w.text) - len(w.text); free < len(w.piece) {
+				w.text = slices.Grow(w.text, max(len(text), len(w.piece)))
+			}
+			w.text = append(w.text, w.piece...)
+		}
+		gone += len(w.piece)
+		if len(rest) == 0 {
+			return
+		}
+	}
 }
 
 // requestsOr returns the redactor whose detectors look at texts of a direction.
@@ -249,7 +357,11 @@ func (f *Filter) requestsOr(dir Direction) *redact.Redactor {
 func (f *Filter) decide(w *work, dir Direction, role Role, d detect.Finding) Action {
 	a := f.policy.action(d.Kind, dir, role)
 	if a != Allow {
-		w.found = append(w.found, Finding{d, a})
+		if len(w.found) < maxFindings {
+			w.found = append(w.found, Finding{d, a})
+		} else {
+			w.more++
+		}
 		w.action = max(w.action, a)
 	}
 	return a
@@ -274,23 +386,33 @@ func (f *Filter) rewrite(w *work, dir Direction, body []byte, texts []dialect.Te
 			text = w.dec
 		}
 		cleaned := f.look(w, dir, roleOf(t.Role), text, t.Kind == dialect.ToolArguments)
-		w.redone = w.redone || len(w.reps) > 0
+		w.redone = w.redone || w.replaced()
 		switch {
+		case w.long:
+			w.edits = append(double(w.edits), edit{t.Start, t.End, jsonscan.AppendQuoted(make([]byte, 0, len(w.text)+64), w.text, false)})
 		case !same(cleaned, text):
 			// Cleaning moves offsets: the string is written anew as a whole.
 			with := jsonscan.AppendQuoted(nil, apply(nil, cleaned, w.reps), false)
-			w.edits = append(w.edits, edit{t.Start, t.End, with})
+			w.edits = append(double(w.edits), edit{t.Start, t.End, with})
 		case len(w.reps) > 0:
 			at := 0 // in raw
 			dec := 0
 			for _, r := range w.reps {
 				at = skipDecoded(raw, at, r.Start-dec)
 				end := skipDecoded(raw, at, r.End-r.Start)
-				w.edits = append(w.edits, edit{t.Start + at, t.Start + end, jsonscan.AppendQuoted(nil, r.With, false)})
+				w.edits = append(double(w.edits), edit{t.Start + at, t.Start + end, w.quoted(r.With)})
 				at, dec = end, r.End
 			}
 		}
 	}
+}
+
+// double makes room by doubling: append grows long slices by a quarter, which allocates five times what is kept.
+func double[T any](s []T) []T {
+	if len(s) == cap(s) {
+		return slices.Grow(s, max(16, len(s)))
+	}
+	return s
 }
 
 func roleOf(r dialect.Role) Role {
@@ -322,10 +444,17 @@ func apply(dst, text []byte, reps []redact.Replacement) []byte {
 	return append(dst, text[p:]...)
 }
 
-// splice appends body with edits made.
+// splice appends body with edits made, which are in order. An edit inside of what an earlier one has replaced is left out.
 func splice(dst, body []byte, edits []edit) []byte {
-	p := 0
+	size, p := len(body), 0
 	for _, e := range edits {
+		size += len(e.with)
+	}
+	dst = slices.Grow(dst, size)
+	for _, e := range edits {
+		if e.start < p {
+			continue
+		}
 		dst = append(append(dst, body[p:e.start]...), e.with...)
 		p = e.end
 	}

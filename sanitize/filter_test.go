@@ -77,9 +77,9 @@ func TestByDefaultSecretsInRequestsAreFlaggedAndHiddenTextIsRemoved(t *testing.T
 		t.Errorf("handler read %s, want %s", seen, want)
 	}
 	want := []exchange.Finding{
-		{Kind: "invisible_text", Rule: "tag", Action: "redact", Direction: "request"},
-		{Kind: "secret", Rule: "github", Action: "flag", Direction: "request"},
-		{Kind: "email", Rule: "address", Action: "flag", Direction: "request"},
+		{Kind: "invisible_text", Rule: "tag", Action: "redact", Direction: "request", Count: 1},
+		{Kind: "secret", Rule: "github", Action: "flag", Direction: "request", Count: 1},
+		{Kind: "email", Rule: "address", Action: "flag", Direction: "request", Count: 1},
 	}
 	if fmt.Sprint(found) != fmt.Sprint(want) {
 		t.Errorf("findings %v, want %v", found, want)
@@ -258,7 +258,7 @@ func TestShadowChangesNoByteAndRecordsWhatItWouldDo(t *testing.T) {
 	if w.Code != 200 || string(seen) != body {
 		t.Errorf("status %d, handler read %s", w.Code, seen)
 	}
-	if fmt.Sprint(found) != "[{invisible_text zero_width would_redact request} {secret github would_block request}]" {
+	if fmt.Sprint(found) != "[{invisible_text zero_width would_redact request 1} {secret github would_block request 1}]" {
 		t.Errorf("findings %v", found)
 	}
 }

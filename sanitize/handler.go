@@ -1,12 +1,15 @@
 package sanitize
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
@@ -17,7 +20,13 @@ const stage = "sanitize"
 
 // Handler returns a handler that filters requests before next and responses behind it. A blocked request gets 400
 // content_policy, which does not say what was found. Findings are recorded for the audit room.
+//
+// The handler is asked for neither a compressed nor a partial answer: Accept-Encoding and Range do not reach it. It panics when
+// next is nil.
 func (f *Filter) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("sanitize: Filter.Handler: next is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
@@ -36,12 +45,7 @@ func (f *Filter) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if !f.cfg.SkipEncoded && len(r.Header["Accept-Encoding"]) > 0 {
-			// A compressed answer cannot be read, so none is asked for: a proxy inside would pass the client's wish on and have
-			// its answer withheld. The map is copied, because what stands outside may still look at it.
-			r.Header = maps.Clone(r.Header)
-			delete(r.Header, "Accept-Encoding")
-		}
+		f.askReadable(r)
 		t := &tap{f: f, x: x}
 		x.Serve(w, r, t, next)
 		if t.cut {
@@ -51,49 +55,86 @@ func (f *Filter) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// askReadable takes out of a request what asks for an answer that cannot be read: a proxy inside would pass the client's wish on
+// and have its answer withheld. The map is copied, because what stands outside may still look at it.
+func (f *Filter) askReadable(r *http.Request) {
+	var drop [3]string
+	n := 0
+	if !f.cfg.SkipEncoded && len(r.Header["Accept-Encoding"]) > 0 {
+		drop[n] = "Accept-Encoding"
+		n++
+	}
+	// A part of a text may be half of a secret: the client would fetch the other half next.
+	for _, k := range [...]string{"Range", "If-Range"} {
+		if !f.cfg.Shadow && len(r.Header[k]) > 0 {
+			drop[n] = k
+			n++
+		}
+	}
+	if n > 0 {
+		r.Header = maps.Clone(r.Header)
+		for _, k := range drop[:n] {
+			delete(r.Header, k)
+		}
+	}
+}
+
 // request filters the body of r. It returns why the request is refused, nil to go on.
 func (f *Filter) request(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) *deny.Denial {
-	if _, read := x.ReadBytes(); !read && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) {
+	had, read := x.ReadBytes()
+	if !read && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) {
 		return nil
 	}
 	kind := bodyKind(r.Header)
-	if kind == unreadable {
+	if kind == unreadable && (exchange.Encoded(r.Header) || f.cfg.Shadow || !f.cfg.SkipUnreadable || !beginsLikeJSON(r)) {
 		if f.cfg.SkipUnreadable || f.cfg.Shadow {
 			return nil
 		}
 		return &deny.Denial{Code: deny.UnsupportedMediaType, Stage: stage, Header: http.Header{"Accept": {"application/json, text/plain"}},
 			Cause: errors.New("sanitize: request body of a type that cannot be scanned")}
 	}
-	if f.cfg.Shadow && r.ContentLength > f.cfg.MaxBody {
+	limit := f.cfg.MaxBody
+	if read {
+		limit = max(limit, int64(len(had))) // the room that read it had a limit of its own
+	}
+	if f.cfg.Shadow && r.ContentLength > limit {
 		return nil
 	}
-	body, err := x.ReadBody(w, r, f.cfg.MaxBody)
+	body, err := x.ReadBody(w, r, limit)
 	if err != nil { // under Shadow too: what was read is gone, the handler could not read the body either
 		return readDenial(err)
 	}
 	if len(body) == 0 {
 		return nil
 	}
+	if kind != jsonBody {
+		// The type is only what the client says; many handlers parse the body whatever it says. One that looks like JSON is held
+		// to JSON, or escapes would hide in it what the handler then reads.
+		if looksJSON(body) || body[0] == '"' && x.Request(body) != nil {
+			kind = jsonBody
+		} else if kind == unreadable {
+			return nil // SkipUnreadable
+		}
+	}
 	wk := works.Get().(*work)
 	defer wk.release()
 	wk.reset()
 	out := body
-	if q := x.Request(body); kind == jsonBody && q != nil {
+	switch q := x.Request(body); {
+	case kind == jsonBody && q != nil:
 		f.rewrite(wk, Request, body, q.Texts)
 		if len(wk.edits) > 0 {
-			out = splice(make([]byte, 0, len(body)+64), body, wk.edits)
+			out = splice(nil, body, wk.edits)
 		}
-	} else if kind == jsonBody {
+	case kind == jsonBody:
 		if f.cfg.Shadow {
 			return nil
 		}
 		// What cannot be parsed here may be parsed by a laxer parser behind us.
 		return &deny.Denial{Code: deny.InvalidJSON, Stage: stage, Cause: errors.New("sanitize: request body is not strict JSON")}
-	} else {
-		cleaned := f.look(wk, Request, RoleUser, body, false)
-		if out = cleaned; len(wk.reps) > 0 {
-			out = apply(nil, cleaned, wk.reps)
-		}
+	default:
+		out = f.look(wk, Request, RoleUser, body, false)
+		out = wk.result(out)
 	}
 	f.record(x, Request, wk.found)
 	switch {
@@ -109,6 +150,49 @@ func (f *Filter) request(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 	}
 	return nil
 }
+
+// looksJSON reports whether a body begins as JSON with strings in it does: an object, or an array of strings or containers.
+// Prose may begin with a bracket, but hardly goes on like that.
+func looksJSON(b []byte) bool {
+	const space = " \t\r\n"
+	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), space)
+	if len(b) == 0 {
+		return false
+	}
+	open := b[0]
+	b = bytes.TrimLeft(b[1:], space)
+	next := byte(0)
+	if len(b) > 0 {
+		next = b[0]
+	}
+	switch open {
+	case '{':
+		return next == '"' || next == '}'
+	case '[':
+		return next == '"' || next == '{' || next == '[' || next == ']'
+	}
+	return false
+}
+
+// beginsLikeJSON looks at the first bytes of a body that was not read yet and gives them back.
+func beginsLikeJSON(r *http.Request) bool {
+	head := make([]byte, 512)
+	n, err := io.ReadFull(r.Body, head)
+	rest := io.Reader(r.Body)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		rest = failed{err}
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head[:n]), rest), r.Body}
+	return looksJSON(head[:n])
+}
+
+// failed is the rest of a body whose reading failed.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 // record leaves findings for the audit room.
 func (f *Filter) record(x *exchange.Exchange, dir Direction, found []Finding) {
@@ -149,6 +233,7 @@ const (
 	jsonBody
 	textBody
 	binaryBody
+	valuesBody // JSON values one after the other
 )
 
 // bodyKind classifies a request body. Without a Content-Type it is read as JSON: that is what the handlers behind do.
@@ -186,48 +271,47 @@ func readableCharset(c string) bool {
 	return strings.HasPrefix(c, "iso-8859-") || strings.HasPrefix(c, "windows-125")
 }
 
-// responseKind classifies a response body. Types that hold no text pass; a text under a content coding or in a charset that hides
-// ASCII is unreadable.
-func responseKind(h http.Header) readable {
+// responseKind classifies a response. A type that promises no text is binaryBody, streamed or whole: its first bytes decide. A text
+// under a content coding or in a charset that hides ASCII, and a part of a body, is unreadable.
+func responseKind(h http.Header, status int) readable {
 	kind := textBody
-	if v := h["Content-Type"]; len(v) > 0 && v[0] != "" {
+	v := h["Content-Type"]
+	switch {
+	case len(v) > 1 && slices.ContainsFunc(v, func(s string) bool { return s != v[0] }):
+		return unreadable // two types: whichever we picked, the client may pick the other
+	case len(v) > 0 && v[0] != "":
 		t, params, err := mime.ParseMediaType(v[0])
 		if err != nil {
 			t, _, _ = strings.Cut(v[0], ";")
 			t = strings.ToLower(strings.TrimSpace(t))
 		}
-		if !textual(t) {
-			return binaryBody
-		}
-		if t == "application/json" || strings.HasSuffix(t, "+json") {
-			kind = jsonBody
-		}
-		if !readableCharset(params["charset"]) {
+		kind = typeKind(t)
+		if kind != binaryBody && !readableCharset(params["charset"]) {
 			return unreadable
 		}
 	}
-	if exchange.Encoded(h) {
+	if status == http.StatusPartialContent || kind != binaryBody && exchange.Encoded(h) {
 		return unreadable
 	}
 	return kind
 }
 
-// textual reports whether a media type holds text.
-func textual(t string) bool {
-	if strings.HasPrefix(t, "text/") {
-		return true
+// typeKind says how a response of media type t is read. What is not known is text: a type nobody has heard of is no way past.
+func typeKind(t string) readable {
+	major, sub, _ := strings.Cut(t, "/")
+	switch {
+	case strings.HasSuffix(sub, "+xml"): // SVG
+		return textBody
+	case major == "multipart":
+		return unreadable
+	case major == "image", major == "audio", major == "video", major == "font":
+		return binaryBody
+	case t == "application/pdf", t == "application/zip", t == "application/octet-stream":
+		return binaryBody
+	case t == "application/json", t == "text/json", strings.HasSuffix(sub, "+json") && sub != "stream+json":
+		return jsonBody
+	case major == "application" && strings.Contains(sub, "json") && !strings.Contains(sub, "ndjson"):
+		return valuesBody
 	}
-	sub, ok := strings.CutPrefix(t, "application/")
-	if !ok {
-		return false
-	}
-	if i := strings.LastIndexByte(sub, '+'); i >= 0 {
-		sub = sub[i+1:]
-	}
-	switch sub {
-	case "json", "x-ndjson", "ndjson", "jsonl", "x-jsonlines", "json-lines", "json-seq", "xml", "javascript", "ecmascript", "yaml", "x-yaml",
-		"toml", "sql", "graphql", "x-www-form-urlencoded", "problem", "rtf", "x-sh":
-		return true
-	}
-	return false
+	return textBody
 }

@@ -206,8 +206,9 @@ func privateAddress(body []byte) bool {
 func wordByte(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c-'0' <= 9 || c == '_' }
 
 // unescape reads JSON escapes anywhere in body, leniently.
-func unescape(body []byte) []byte {
-	out := make([]byte, 0, len(body))
+func unescape(body []byte) []byte { return appendUnescaped(make([]byte, 0, len(body)), body) }
+
+func appendUnescaped(out, body []byte) []byte {
 	for i := 0; i < len(body); i++ {
 		if body[i] != '\\' || i+1 == len(body) {
 			out = append(out, body[i])

@@ -121,7 +121,7 @@ func TestAnswersThatCannotBeScannedAreWithheld(t *testing.T) {
 			t.Errorf("%s with Skip...: %d", name, w.Code)
 		}
 	}
-	for _, h := range []http.HandlerFunc{write("image/png", "\x89PNG", mail), write("application/octet-stream", mail)} {
+	for _, h := range []http.HandlerFunc{write("image/png", "\x89PNG", mail), write("application/octet-stream", "\x00\x01", mail)} {
 		if w, _, _ := reply(f, "/x", h); !strings.Contains(w.Body.String(), mail) {
 			t.Errorf("a binary answer became %q", w.Body)
 		}

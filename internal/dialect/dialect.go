@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Dialect is the shape of an API's bodies.
 type Dialect uint8
@@ -100,19 +103,23 @@ func (r Role) String() string {
 	return "unknown"
 }
 
-// roleOf reads the role member of a message. The bytes are raw string content.
-func roleOf(raw []byte) Role {
-	switch string(raw) {
-	case "system", "developer":
-		return RoleSystem
-	case "user":
-		return RoleUser
-	case "assistant":
-		return RoleAssistant
-	case "tool", "function":
-		return RoleTool
+// roleOf reads the role member of a message, decoded. Case does not count: servers exist to which "User" is a user, and a rule
+// about users must hold there too.
+func roleOf(name []byte) Role {
+	for i := range roleNames {
+		if bytes.EqualFold(name, roleNames[i].name) {
+			return roleNames[i].role
+		}
 	}
 	return RoleUnknown
+}
+
+var roleNames = [...]struct {
+	name []byte
+	role Role
+}{
+	{[]byte("user"), RoleUser}, {[]byte("assistant"), RoleAssistant}, {[]byte("system"), RoleSystem}, {[]byte("developer"), RoleSystem},
+	{[]byte("tool"), RoleTool}, {[]byte("function"), RoleTool},
 }
 
 // Kind is what a text is.
@@ -165,9 +172,15 @@ type Text struct {
 	Whole bool
 	// Channel tells the streams of text in a reply apart; 0 in requests. Whole texts have the channel of their pieces.
 	Channel uint32
-	// Label says that in an unknown reply the member's name is that of an identifier or discriminator (type, id, model, ...).
-	// Its text is looked at like any other; it is only not taken for a piece of streamed text.
+	// Label says that the member's name is that of an identifier or discriminator (type, id, model, ...), in unknown replies and
+	// in Response.Rest. Its text is looked at like any other; it is only not taken for a piece of streamed text.
 	Label bool
+	// Copy says that the dialect has no event that carries a piece of this text: text for it goes into a copy of its event, which
+	// is what Stream.AppendTextDelta makes for an Unknown stream and the channel Path. Its Channel is apart from those of texts
+	// without Copy. A streamed chat message in place of a delta is Whole and Copy; in an event it is a piece.
+	Copy bool
+	// Path is the hash of the text's path; 0 in requests.
+	Path uint32
 }
 
 // Span is a range of the scanned bytes.

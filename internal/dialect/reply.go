@@ -161,6 +161,8 @@ func replyMember(parent node, name []byte) node {
 			return rText
 		case "logprobs":
 			return rLogprobs
+		case "prompt_token_ids", "token_ids", "tokens", "prompt_logprobs":
+			return rRepeats
 		}
 	case rDelta, rMessage:
 		return deltaMember(name)
@@ -194,8 +196,6 @@ func replyMember(parent node, name []byte) node {
 			return rThinkingParts
 		case "refusal":
 			return rRefusal
-		case "image_url":
-			return rOpaque
 		}
 	case rThinkingParts:
 		if string(name) == "text" {
@@ -226,11 +226,11 @@ func replyMember(parent node, name []byte) node {
 		}
 	case rTokens:
 		switch string(name) {
-		case "token":
+		case "token", "content", "tok_str":
 			return rTokenText
 		case "bytes":
 			return rRepeats
-		case "top_logprobs":
+		case "top_logprobs", "probs", "top_probs":
 			return rTokens
 		}
 	case rUsage, rInnerUsage:
@@ -389,6 +389,10 @@ func chatMember(name []byte) node {
 		return rError
 	case "x_groq":
 		return rGroq
+	case "completion_probabilities": // llama.cpp
+		return rTokens
+	case "prompt_token_ids", "token_ids", "tokens", "prompt_logprobs": // vLLM, llama.cpp
+		return rRepeats
 	case "system_fingerprint", "service_tier", "data":
 		return ignored
 	}
@@ -416,6 +420,8 @@ func deltaMember(name []byte) node {
 		return rFunctionCall
 	case "audio":
 		return rAudio
+	case "prompt_token_ids", "token_ids", "tokens":
+		return rRepeats
 	}
 	return none
 }
@@ -585,7 +591,9 @@ func ollamaMember(name []byte) node {
 		return rError
 	case "logprobs":
 		return rTokens
-	case "context", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration":
+	case "context":
+		return rRepeats
+	case "total_duration", "load_duration", "prompt_eval_duration", "eval_duration":
 		return ignored
 	}
 	return none

@@ -252,14 +252,14 @@ func (q *Request) leaf(slot node, k jsonscan.Kind, v []byte, start int) {
 	raw := v[1 : len(v)-1]
 	text := Text{Start: start + 1, End: start + len(v) - 1}
 	if slot == leafModel {
+		// Not a text in any dialect: who changed it would run another model than the one that was decided on.
 		q.Model = string(q.w.text(raw))
+		return
 	}
 	if q.Dialect == Unknown {
 		slot = nodeAny
 	}
 	switch slot {
-	case leafModel:
-		return
 	case leafRole:
 		if n := len(q.parts); n > 0 {
 			q.parts[n-1].role = roleOf(q.w.text(raw))

@@ -163,8 +163,7 @@ tool prose: 22
 		{"Ollama generate", dialect.Ollama, `{"model":"llama3","prompt":"p","system":"s","template":"{{ .Prompt }}","suffix":"x","images":["AA"],"context":[1,2]}`,
 			"user prose: p\nsystem prose: s\nsystem prose: {{ .Prompt }}\nuser prose: x\nunknown opaque: AA\n"},
 		{"an unknown body: every string leaf", dialect.Unknown, `{"model":"m","stream":"x","inputs":[{"a":["deep"]}],"model2":{"model":"n"},"img":"data:image/png;base64,AA==","not":"data:text/plain;base64,hello world"}`,
-			`unknown prose: m
-unknown prose: x
+			`unknown prose: x
 unknown prose: deep
 unknown prose: n
 unknown opaque: data:image/png;base64,AA==
@@ -215,7 +214,7 @@ func TestTheFactsOfARequestAreRead(t *testing.T) {
 			`claude false false 9 1 2 [b]`},
 		{dialect.Ollama, `{"model":"l","prompt":"p","options":{"num_predict":64}}`, `l true false 64 1 0 [p]`},
 		{dialect.Ollama, `{"stream":false,"options":{"num_predict":-1}}`, ` false false -1 1 0 []`},
-		{dialect.Unknown, `{"model":"m","stream":true,"max_tokens":3}`, `m true false 3 1 0 [m]`},
+		{dialect.Unknown, `{"model":"m","stream":true,"max_tokens":3}`, `m true false 3 1 0 []`},
 	} {
 		var q dialect.Request
 		q.Reset(c.d)

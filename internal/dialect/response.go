@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -25,14 +26,21 @@ type Response struct {
 	Error bool
 	// Texts are the strings a reader will see, in document order.
 	Texts []Text
+	// Rest are the strings of a known dialect's data that it does not know as text: members that vendors add, ids. In document
+	// order; all are Copy, and Whole when they are a Label or stand where nothing comes in pieces. An Unknown reply has none.
+	Rest []Text
 	// Repeats are whole values, not strings, that repeat text in a form that cannot be rewritten: the bytes arrays of log
-	// probabilities and the legacy top_logprobs, whose member names are tokens. All are nullable: whoever rewrites a text
-	// puts null in their place.
+	// probabilities, the legacy top_logprobs, whose member names are tokens, and arrays of token numbers (Ollama's context,
+	// token_ids of vLLM, tokens of llama.cpp). Whoever rewrites a text puts null in their place. Strings of Rest may stand in them.
 	Repeats []Span
 
 	w       walker
 	groups  []group
-	hashes  []uint32 // of the open containers' paths, Unknown only
+	hashes  []uint32 // of the open containers' paths
+	labels  int      // depth of the container below which nothing is a piece of text, 0 for none
+	tokens  int      // depth of llama.cpp's completion_probabilities in an unknown body, 0 for none
+	repeat  int      // depth of the open repeat, 0 for none
+	texts   int      // len(Texts) when it opened
 	choices []choice
 	counts  counts
 	env     envelope
@@ -40,11 +48,12 @@ type Response struct {
 
 // group is an open container that gives the texts in it their channel and kind.
 type group struct {
-	from int // first text
+	from, rest int // first text, and first of Rest
 	// index and block are the parts of the channel, see channel.
 	index, block uint32
 	typ          []byte
 	whole        bool
+	message      bool // a whole chat message, which some servers stream in place of a delta
 	finished     bool
 }
 
@@ -86,7 +95,9 @@ func (p *Response) Reset(d Dialect) {
 	p.Usage = Usage{}
 	p.HasContent, p.Terminal, p.Error = false, false, false
 	p.Texts = p.Texts[:0]
+	p.Rest = p.Rest[:0]
 	p.Repeats = p.Repeats[:0]
+	p.labels, p.tokens, p.repeat = 0, 0, 0
 	p.w.stack = p.w.stack[:0]
 	p.groups = p.groups[:0]
 	p.hashes = p.hashes[:0]
@@ -109,38 +120,6 @@ func (p *Response) Scan(data []byte) error {
 	}
 	p.finish()
 	return nil
-}
-
-// Ends reports whether this event of a stream says that nothing more will come on the given channel (Text.Channel): its choice
-// has a finish reason, its block or item is done, or the whole reply is. Ollama and unknown streams say it only at their end.
-func (p *Response) Ends(ch uint32) bool {
-	if p.Terminal {
-		return true
-	}
-	index, block := ch>>20, ch>>8&0xfff
-	switch p.Dialect {
-	case OpenAIChat, OpenAICompletions:
-		for _, c := range p.choices {
-			if c.finished && c.index == index {
-				return true
-			}
-		}
-	case Anthropic:
-		return p.Finish != nil || p.env.index == block && string(p.env.typ) == "content_block_stop"
-	case OpenAIResponses:
-		if p.env.index != index || !bytes.HasSuffix(p.env.typ, []byte(".done")) {
-			return false
-		}
-		if string(p.env.typ) == "response.output_item.done" {
-			return true
-		}
-		for i := range p.Texts {
-			if p.Texts[i].Channel == ch && p.Texts[i].Whole {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // absurd is the token count from which on a figure is taken for garbage.
@@ -209,9 +188,8 @@ func (p *Response) Visit(at *jsonscan.Path, k jsonscan.Kind, start, end int) err
 			if top >= firstClosing {
 				p.close(top, end)
 			}
-			if p.Dialect == Unknown {
-				p.hashes = p.hashes[:len(p.hashes)-1]
-			}
+			p.hashes = p.hashes[:n]
+			p.leave(n + 1)
 		}
 		return nil
 	}
@@ -222,35 +200,41 @@ func (p *Response) Visit(at *jsonscan.Path, k jsonscan.Kind, start, end int) err
 	} else {
 		slot = p.w.slot(at, replyMember, replyElem)
 	}
-	var hash uint32
-	if p.Dialect == Unknown {
-		hash = p.hash(at, depth)
-		if slot <= ignored {
-			slot = rAny // a string among usage figures, say: nothing hides in an unknown body
-		}
+	if p.Dialect == Unknown && slot <= ignored {
+		slot = rAny // a string among usage figures, say: nothing hides in an unknown body
 	}
 	switch k {
 	case jsonscan.ObjectStart, jsonscan.ArrayStart:
 		if p.Dialect == Unknown {
-			p.hashes = append(p.hashes, hash)
 			p.Error = p.Error || slot == rError
 			if slot != rUnknown && slot != rUsage && slot != rUsageDetails {
-				slot = rAny
+				slot = p.enterUnknown(at, depth, k)
 			}
+		} else if p.labels == 0 && (slot == ignored || slot == rUsage || slot == rInnerUsage) {
+			p.labels = len(p.w.stack) + 1
 		}
+		p.hashes = append(p.hashes, p.hash(at, depth))
 		p.w.stack = append(p.w.stack, slot)
 		if slot >= firstOpening {
 			p.open(slot, at, depth, start)
 		}
 	case jsonscan.String:
+		raw := at.Data()[start+1 : end-1]
+		if p.Dialect == Unknown {
+			name, _ := at.Key(depth - 1)
+			p.unknown(slot, raw, start+1, p.hash(at, depth), isLabel(name))
+			return nil
+		}
+		n := len(p.Texts)
 		if slot > ignored {
-			raw := at.Data()[start+1 : end-1]
-			if p.Dialect == Unknown {
-				name, _ := at.Key(depth - 1)
-				p.unknown(slot, raw, start+1, hash, isLabel(name))
-			} else {
-				p.str(slot, raw, start+1)
-			}
+			p.str(slot, raw, start+1)
+		}
+		if len(p.Texts) == n {
+			p.other(slot, at, depth, raw, start+1)
+			return nil
+		}
+		if t := &p.Texts[n]; t.Whole && t.Kind < Token && p.message() {
+			t.Copy, t.Path = true, p.hash(at, depth)
 		}
 	default:
 		if slot > ignored {
@@ -260,7 +244,70 @@ func (p *Response) Visit(at *jsonscan.Path, k jsonscan.Kind, start, end int) err
 	return nil
 }
 
-// hash returns the hash of a value's path (FNV-1a over the segments), which is its channel in an unknown body.
+// leave is told that the container at a depth has ended.
+func (p *Response) leave(depth int) {
+	if p.labels == depth {
+		p.labels = 0
+	}
+	if p.tokens == depth {
+		p.tokens = 0
+	}
+}
+
+// message reports whether the current value stands in a chat message.
+func (p *Response) message() bool {
+	g := p.group()
+	for i := len(p.groups) - 1; g != nil && !g.message && i > 0; i-- {
+		g = &p.groups[i-1]
+	}
+	return g != nil && g.message
+}
+
+// other takes a string of a known dialect that is no text of it.
+func (p *Response) other(slot node, at *jsonscan.Path, depth int, raw []byte, start int) {
+	if len(raw) == 0 {
+		return
+	}
+	t := Text{Start: start, End: start + len(raw), Role: RoleAssistant, Copy: true, Path: p.hash(at, depth)}
+	t.Channel = t.Path
+	name, _ := at.Key(depth - 1)
+	t.Label = slot == ignored || slot >= rModel && slot <= rDone || p.labels > 0 || isLabel(name)
+	t.Whole = t.Label
+	if g := p.group(); g != nil && g.whole && !p.message() {
+		t.Whole = true
+	}
+	if isDataURL(raw) {
+		t.Kind = Opaque
+	}
+	p.Rest = append(double(p.Rest), t)
+}
+
+// enterUnknown is told of a container in an unknown reply. Known by their names, wherever they stand, are the arrays of token
+// numbers and the log probabilities of llama.cpp.
+func (p *Response) enterUnknown(at *jsonscan.Path, depth int, k jsonscan.Kind) node {
+	name, ok := at.Key(depth - 1)
+	if !ok || k != jsonscan.ArrayStart {
+		return rAny
+	}
+	switch string(name) {
+	case "completion_probabilities":
+		if p.tokens == 0 {
+			p.tokens = len(p.w.stack) + 1
+		}
+	case "bytes":
+		if p.tokens > 0 && p.repeat == 0 {
+			return rRepeats
+		}
+	case "context", "tokens", "token_ids", "prompt_token_ids":
+		if p.repeat == 0 {
+			return rRepeats
+		}
+	}
+	return rAny
+}
+
+// hash returns the hash of a value's path (FNV-1a over the segments), which is its channel in an unknown body
+// and for strings that a dialect does not know.
 func (p *Response) hash(at *jsonscan.Path, depth int) uint32 {
 	const offset, prime = 2166136261, 16777619
 	if depth == 0 || len(p.hashes) == 0 {
@@ -293,17 +340,20 @@ func (p *Response) open(n node, at *jsonscan.Path, depth, start int) {
 		p.env.incomplete.Start = start
 		return
 	case rRepeats:
-		p.Repeats = append(p.Repeats, Span{start, start})
+		if p.repeat == 0 {
+			p.Repeats = append(p.Repeats, Span{start, start})
+			p.repeat, p.texts = len(p.w.stack), len(p.Texts)
+		}
 		return
 	case rMessage, rBlocks, rOutput:
 		if g := p.group(); g != nil {
-			g.whole = true
+			g.whole, g.message = true, n == rMessage
 		}
 		return
 	case rInner:
 		p.env.response.Start = start
 	}
-	g := group{from: len(p.Texts)}
+	g := group{from: len(p.Texts), rest: len(p.Rest)}
 	if outer := p.group(); outer != nil {
 		g.whole = outer.whole
 	}
@@ -337,13 +387,26 @@ func (p *Response) close(n node, end int) {
 		p.env.incomplete.End = end
 		return
 	case rRepeats:
-		p.Repeats[len(p.Repeats)-1].End = end
+		if p.repeat != len(p.w.stack)+1 {
+			return
+		}
+		p.repeat = 0
+		if n := len(p.Repeats) - 1; p.Dialect == Unknown && len(p.Texts) > p.texts {
+			p.Repeats = p.Repeats[:n] // an array of strings tells its text itself
+		} else {
+			p.Repeats[n].End = end
+		}
 		return
 	}
 	last := len(p.groups) - 1
 	g := p.groups[last]
 	p.groups = p.groups[:last]
 	texts := p.Texts[g.from:]
+	for i := range p.Rest[g.rest:] {
+		// Choices, calls and blocks with different indices stand at the same place, one an event.
+		t := &p.Rest[g.rest+i]
+		t.Channel = (t.Channel^g.index<<12^g.block)*16777619 + 1
+	}
 	switch n {
 	case rChoice:
 		for i := range texts {
@@ -456,10 +519,20 @@ func (p *Response) closeResponses(g *group, texts []Text) {
 // isLabel reports whether a member name is that of an identifier or discriminator rather than of text.
 func isLabel(name []byte) bool {
 	switch string(name) {
-	case "id", "type", "object", "model", "role", "event", "kind", "created", "created_at", "status":
+	case "id", "type", "object", "model", "role", "event", "kind", "created", "created_at", "status", "name", "index", "level",
+		"time", "timestamp", "finish_reason", "native_finish_reason", "stop_reason", "done_reason", "stop_sequence",
+		"system_fingerprint", "service_tier", "obfuscation", "provider", "severity", "uuid":
 		return true
 	}
-	return false
+	return bytes.HasSuffix(name, []byte("_id"))
+}
+
+// double makes room by doubling: append grows long slices by a quarter, which allocates five times what is kept.
+func double(s []Text) []Text {
+	if len(s) == cap(s) {
+		return slices.Grow(s, max(8, len(s)))
+	}
+	return s
 }
 
 // add reports a text.
@@ -471,7 +544,7 @@ func (p *Response) add(f field, kind Kind, raw []byte, start int) {
 	if kind < Token && f != fieldError && len(raw) > 0 {
 		p.HasContent = true
 	}
-	p.Texts = append(p.Texts, t)
+	p.Texts = append(double(p.Texts), t)
 }
 
 // unknown takes a string of an unknown reply; raw is its content, which begins at start.
@@ -484,13 +557,15 @@ func (p *Response) unknown(slot node, raw []byte, start int, hash uint32, label 
 	case rError:
 		p.Error = true
 	}
-	t := Text{Start: start, End: start + len(raw), Channel: hash, Label: label}
+	t := Text{Start: start, End: start + len(raw), Channel: hash, Path: hash, Label: label}
 	if isDataURL(raw) {
 		t.Kind = Opaque
+	} else if p.tokens > 0 {
+		t.Kind = Token
 	} else if len(raw) > 0 && !label {
 		p.HasContent = true
 	}
-	p.Texts = append(p.Texts, t)
+	p.Texts = append(double(p.Texts), t)
 }
 
 // str takes a string of a known dialect; raw is its content, which begins at start.

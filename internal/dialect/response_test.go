@@ -281,57 +281,6 @@ func TestALabelIsNotContent(t *testing.T) {
 	}
 }
 
-func TestAnEventEndsItsOwnChannelsOnly(t *testing.T) {
-	channelOf := func(d dialect.Dialect, data string) uint32 {
-		var r dialect.Response
-		r.Reset(d)
-		if err := r.Scan([]byte(data)); err != nil || len(r.Texts) != 1 {
-			t.Fatalf("%s: %v", data, err)
-		}
-		return r.Texts[0].Channel
-	}
-	chat := func(i int) string { return fmt.Sprintf(`{"choices":[{"index":%d,"delta":{"content":"a"}}]}`, i) }
-	block := func(i int) string {
-		return fmt.Sprintf(`{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"a"}}`, i)
-	}
-	item := func(o, c int) string {
-		return fmt.Sprintf(`{"type":"response.output_text.delta","output_index":%d,"content_index":%d,"delta":"a"}`, o, c)
-	}
-	ollama := `{"message":{"content":"a"},"done":false}`
-	for _, c := range []struct {
-		d           dialect.Dialect
-		event, text string
-		want        bool
-	}{
-		{dialect.OpenAIChat, `{"choices":[{"delta":{},"finish_reason":"stop","index":1}]}`, chat(1), true},
-		{dialect.OpenAIChat, `{"choices":[{"delta":{},"finish_reason":"stop","index":1}]}`, chat(0), false},
-		{dialect.OpenAIChat, `{"choices":[{"delta":{},"finish_reason":null,"index":1}]}`, chat(1), false},
-		{dialect.OpenAIChat, `[DONE]`, chat(5), true},
-		{dialect.Anthropic, `{"index":1,"type":"content_block_stop"}`, block(1), true},
-		{dialect.Anthropic, `{"index":1,"type":"content_block_stop"}`, block(0), false},
-		{dialect.Anthropic, `{"index":1,"type":"content_block_start","content_block":{"type":"text","text":""}}`, block(1), false},
-		{dialect.Anthropic, `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}`, block(3), true},
-		{dialect.OpenAIResponses, `{"type":"response.output_text.done","output_index":1,"content_index":0,"text":"a"}`, item(1, 0), true},
-		{dialect.OpenAIResponses, `{"type":"response.output_text.done","output_index":1,"content_index":0,"text":"a"}`, item(1, 1), false},
-		{dialect.OpenAIResponses, `{"type":"response.output_text.done","output_index":1,"content_index":0,"text":"a"}`, item(0, 0), false},
-		{dialect.OpenAIResponses, `{"type":"response.content_part.done","output_index":1,"content_index":0,"part":{"type":"output_text","text":"a"}}`, item(1, 0), true},
-		{dialect.OpenAIResponses, `{"type":"response.output_item.done","output_index":1,"item":{"type":"message","content":[]}}`, item(1, 2), true},
-		{dialect.OpenAIResponses, `{"type":"response.completed","response":{}}`, item(7, 2), true},
-		{dialect.OpenAIResponses, item(1, 0), item(1, 0), false},
-		{dialect.Ollama, `{"done":true}`, ollama, true},
-		{dialect.Ollama, ollama, ollama, false},
-	} {
-		var r dialect.Response
-		r.Reset(c.d)
-		if err := r.Scan([]byte(c.event)); err != nil {
-			t.Fatal(err)
-		}
-		if got := r.Ends(channelOf(c.d, c.text)); got != c.want {
-			t.Errorf("%s ends the channel of %s: %v, want %v", c.event, c.text, got, c.want)
-		}
-	}
-}
-
 func TestStreamedUsageMergesToTheTotal(t *testing.T) {
 	var u dialect.Usage
 	u.Merge(dialect.Usage{})

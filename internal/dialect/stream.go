@@ -52,13 +52,6 @@ func (s *Stream) Reset(d Dialect) {
 // Usage returns the usage of all observed events together.
 func (s *Stream) Usage() Usage { return s.usage }
 
-// WantUsage says that the client asked for usage (Request.IncludeUsage), for chat and completions. Without it AppendFinish goes
-// by whether the events so far had a usage member, which some servers send only at the end.
-func (s *Stream) WantUsage() { s.usageMember = true }
-
-// Ended reports whether an event that ends the stream was observed.
-func (s *Stream) Ended() bool { return s.terminal }
-
 // Observe takes an event that is about to be passed on: its type (not needed today: every dialect repeats it in the data), its
 // data, and what r, of the stream's dialect, found in the data. It keeps none of them. An r that is nil (the data was not JSON)
 // changes nothing.
@@ -151,7 +144,7 @@ func (s *Stream) choice(index uint32, finished bool) {
 // AppendFinish appends the events that end the stream as if the output limit had been reached, with usage u:
 //
 //   - chat and completions: for every choice that has begun and not finished (choice 0 if none has begun) a chunk with
-//     finish_reason "length"; if any chunk had a usage member, even null, or after WantUsage, and u is known, a chunk with usage
+//     finish_reason "length"; if any chunk had a usage member, even null, and u is known, a chunk with usage
 //     and without choices, as stream_options.include_usage asks for; then [DONE] unless the format is NDJSON;
 //   - Responses: response.incomplete with reason max_output_tokens, around the response object the upstream sent last;
 //   - Anthropic: content_block_stop for every open block, message_delta with stop_reason "max_tokens", message_stop, after a

@@ -108,23 +108,56 @@ func (w *walker) text(raw []byte) []byte {
 	return w.scratch
 }
 
-// isDataURL reports whether raw is a data URL with a base64 body and nothing else. It decides about text that will not be
-// looked at, so it takes no chances: one character outside of the alphabet and it is ordinary text.
+// isDataURL reports whether raw is a data URL of an image, a sound, a film, a font or a PDF with a well-formed base64 body and
+// nothing else. It decides about text that will not be looked at, so it takes no chances: anything odd is ordinary text.
 func isDataURL(raw []byte) bool {
 	if len(raw) < 5 || string(raw[:5]) != "data:" {
 		return false
 	}
-	head := raw[:min(len(raw), 128)]
+	head := raw[5:min(len(raw), 128)]
 	i := bytes.Index(head, []byte(";base64,"))
-	if i < 0 || bytes.IndexByte(head[:i], ' ') >= 0 {
+	return i >= 0 && opaqueType(head[:i]) && isBase64(raw[5+i+8:])
+}
+
+// opaqueType reports whether a media type, perhaps with parameters, is one of content that is not text.
+func opaqueType(t []byte) bool {
+	for _, c := range t {
+		if c <= ' ' || c >= 0x7f || c == ',' {
+			return false
+		}
+	}
+	name, _, _ := bytes.Cut(t, []byte(";"))
+	major, sub, _ := bytes.Cut(name, []byte("/"))
+	if len(sub) == 0 || bytes.HasSuffix(sub, []byte("+xml")) {
 		return false
 	}
-	for _, c := range raw[i+8:] {
+	switch string(major) {
+	case "image", "audio", "video", "font":
+		return true
+	}
+	return string(name) == "application/pdf"
+}
+
+// isBase64 reports whether b is base64 of one alphabet (RFC 4648), whole quanta, padded or not.
+func isBase64(b []byte) bool {
+	n := len(b)
+	for n > 0 && len(b)-n < 2 && b[n-1] == '=' {
+		n--
+	}
+	if n == 0 || n%4 == 1 || n < len(b) && len(b)%4 != 0 {
+		return false
+	}
+	std, url := false, false
+	for _, c := range b[:n] {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '+', c == '/', c == '=', c == '-', c == '_':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '+', c == '/':
+			std = true
+		case c == '-', c == '_':
+			url = true
 		default:
 			return false
 		}
 	}
-	return true
+	return !std || !url
 }
