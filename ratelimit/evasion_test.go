@@ -325,6 +325,24 @@ func TestEveryEventWithTextIsAToken(t *testing.T) {
 	}
 }
 
+// Some servers stream whole messages where the API has deltas; the text is no less used for that.
+func TestAStreamOfMessagesInsteadOfDeltasIsMetered(t *testing.T) {
+	l := newLimiter(t, 0, day(1000, ratelimit.OutputTokens))
+	n := 0
+	w := do(l.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for n = 0; n < 10_000 && r.Context().Err() == nil; n++ {
+			fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"message\":{\"content\":\"word%04d\"}}]}\n\n", n)
+		}
+	})), post("/v1/chat/completions", `{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}`))
+	if n > 600 || !strings.Contains(w.Body.String(), "[DONE]") {
+		t.Errorf("%d events of two tokens passed a budget of 1000", n)
+	}
+	if s := l.Stats(); s.Cut != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestTheSameClientIDOfTwoIssuersIsTwoClients(t *testing.T) {
 	for _, by := range []ratelimit.Scope{ratelimit.ByClient, ratelimit.ByClientModel, ratelimit.ByTenant} {
 		h := newLimiter(t, 0, ratelimit.Limit{Name: "one", Max: 1, Per: time.Hour, By: by}).Handler(noBody)

@@ -136,7 +136,7 @@ func (m *meter) read(b *exchange.Body) bool {
 			t := &f.Texts[i]
 			switch {
 			case t.Kind == dialect.Token: // repeats the prose
-			case b.Kind == exchange.Frame && t.Whole && m.text > 0: // repeats what was streamed
+			case b.Kind == exchange.Frame && t.Whole && !t.Copy && m.text > 0: // repeats what was streamed
 			case t.Kind == dialect.Opaque:
 				// encrypted reasoning, audio: not text, and its length says little
 			default:
