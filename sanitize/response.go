@@ -646,7 +646,12 @@ func (t *tap) plainFrame(o exchange.Out, b *exchange.Body, raw []byte) error {
 		return t.fail(o, errGarbled, deny.UpstreamError)
 	}
 	if b.Truncated && t.format == sse.EventStream && !t.f.cfg.Shadow {
-		return nil // a client drops such an event, and it cannot be inspected
+		// A client drops such an event, and it cannot be inspected. The second half of the line end before it is not part of it.
+		if len(b.Data) > 0 && b.Data[0] == '\n' {
+			_, err := o.Write(b.Data[:1])
+			return err
+		}
+		return nil
 	}
 	t.plain = true
 	t.content = true
