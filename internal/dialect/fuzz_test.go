@@ -130,7 +130,7 @@ func count(data []byte) int {
 func models(data []byte) int {
 	n := 0
 	jsonscan.Scan(data, nil, visitor(func(p *jsonscan.Path, k jsonscan.Kind, _, _ int) error {
-		if key, ok := p.Key(0); ok && k == jsonscan.String && p.Depth() == 1 && strings.EqualFold(string(jsonscan.AppendUnquoted(nil, key)), "model") {
+		if key, ok := p.Key(0); ok && k == jsonscan.String && p.Depth() == 1 && string(jsonscan.AppendUnquoted(nil, key)) == "model" {
 			n++
 		}
 		return nil
