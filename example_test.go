@@ -2,13 +2,16 @@ package mantlet_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/mantlet-go/mantlet"
-	"github.com/mantlet-go/mantlet/audit"
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/ratelimit"
@@ -16,26 +19,39 @@ import (
 	"github.com/mantlet-go/mantlet/validate/preset"
 )
 
-// This is the program of the README; a test holds the two equal.
+// A pipeline in front of a handler. The program of the README, with a reverse proxy behind it, is examples/minimal.
 func Example() {
-	keys := must(apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "live"}))
+	keys := must(apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "test"}))
 	secret, _, err := keys.Create(context.Background(), apikey.Spec{ClientID: "team-a", Scopes: []string{"chat:write"}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print("the key, shown once: ", secret.Reveal())
-
 	p := must(mantlet.New(mantlet.Config{
-		Auth:   must(auth.New(auth.Config{Authenticator: keys})),
-		Audit:  must(audit.Open(audit.Config{Sinks: []audit.Sink{audit.NewTerminalSink(audit.TerminalConfig{})}})),
+		Auth:   must(auth.New(auth.Config{Authenticator: keys, Logger: slog.New(slog.DiscardHandler)})),
 		Filter: must(sanitize.New(sanitize.Config{})),
 		Limits: must(ratelimit.New(ratelimit.Config{Plans: []ratelimit.Plan{{Limits: []ratelimit.Limit{
-			{Name: "requests", Max: 60, Per: time.Minute},
-			{Name: "tokens", Max: 90_000, Per: time.Minute, Cost: ratelimit.Tokens},
+			{Name: "requests", Max: 60, Burst: 1, Per: time.Minute},
 		}}}})),
 	}))
 	p.Handle("POST /v1/chat/completions", mantlet.Route{Scopes: "chat:write", Body: preset.OpenAIChat()}, yourModel)
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", p))
+
+	ask := func(key, body string) int {
+		r := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+key)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		return w.Code
+	}
+	fmt.Println("a stranger:", ask("guess", hello))
+	fmt.Println("no message:", ask(secret.Reveal(), `{"model":"demo","messages":[]}`))
+	fmt.Println("a request:", ask(secret.Reveal(), hello))
+	fmt.Println("one more:", ask(secret.Reveal(), hello))
+	// Output:
+	// a stranger: 401
+	// no message: 422
+	// a request: 200
+	// one more: 429
 }
 
 func must[T any](v T, err error) T {
