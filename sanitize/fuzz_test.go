@@ -103,11 +103,16 @@ func sameEvents(typ, body string) string {
 	return body
 }
 
-// everyEventJSON reports whether every event of a stream is JSON.
+// everyEventJSON reports whether every event of a stream is a JSON object, array or string. Bare numbers and literals are pieces of
+// plain text to the filter (the tokens of a card number are numbers), whose lines are one text.
 func everyEventJSON(typ string, body []byte) bool {
 	p := sse.Parser{}
 	if strings.Contains(typ, "ndjson") {
 		p.Format = sse.NDJSON
+	}
+	document := func(data []byte) bool {
+		start := bytes.TrimLeft(data, " \t\r\n")
+		return len(start) > 0 && strings.IndexByte(`{["`, start[0]) >= 0 && json.Valid(data)
 	}
 	for {
 		ev, rest, ok, err := p.Next(body)
@@ -116,9 +121,9 @@ func everyEventJSON(typ string, body []byte) bool {
 		}
 		if !ok {
 			tail, cut := p.Tail()
-			return !cut || !tail.HasData || json.Valid(tail.Data)
+			return !cut || !tail.HasData || document(tail.Data)
 		}
-		if body = rest; ev.HasData && !json.Valid(ev.Data) && string(ev.Data) != "[DONE]" {
+		if body = rest; ev.HasData && !document(ev.Data) && string(ev.Data) != "[DONE]" {
 			return false
 		}
 	}

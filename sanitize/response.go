@@ -379,6 +379,9 @@ func (t *tap) frame(o exchange.Out, b *exchange.Body) error {
 		return err
 	}
 	if !b.HasPayload {
+		if b.Truncated && t.anyHeld() {
+			return nil // a line nobody ended and every client drops: what is flushed behind it would be glued to it
+		}
 		return t.pass(o, b, raw)
 	}
 	facts := b.Facts(t.x)
