@@ -34,9 +34,8 @@ type Finding struct {
 
 // ResponseFacts is what left through the exchange's own writer.
 type ResponseFacts struct {
-	Status     int   // 0 while nothing was written; net/http then answers 200 when the handler returns
-	Bytes      int64 // body bytes accepted by the writer below
-	FirstByte  time.Time
+	Status     int       // 0 while nothing was written; net/http then answers 200 when the handler returns
+	Bytes      int64     // body bytes accepted by the writer below
 	FirstToken time.Time // first stream event with content, when a tap looked for it
 	LastByte   time.Time
 	Streamed   bool

@@ -519,9 +519,6 @@ func (l *level) count(n int64, err error) {
 	if n > 0 {
 		r.Bytes += n
 		r.LastByte = time.Now()
-		if r.FirstByte.IsZero() {
-			r.FirstByte = r.LastByte
-		}
 	}
 	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && !errors.Is(err, http.ErrContentLength) {
 		r.Aborted = true
