@@ -88,8 +88,12 @@ func compilerV5(raw []byte) (*jsonschema.Compiler, error) {
 	// Without this the engine opens file: URLs, and through its package-global Loaders whatever another package
 	// registered.
 	comp.LoadURL = func(s string) (io.ReadCloser, error) { return nil, fmt.Errorf("%q: %w", s, errRemote) }
-	comp.Formats["regex"] = isPattern
-	comp.Formats[FormatPublicHTTPS] = isPublicHTTPS
+	for name, holds := range formats {
+		comp.Formats[name] = func(v any) bool {
+			s, ok := v.(string)
+			return !ok || holds(s)
+		}
+	}
 	return comp, comp.AddResource(schemaURL, bytes.NewReader(raw))
 }
 

@@ -20,11 +20,7 @@ var privateZones = map[string]bool{
 
 const maxFetchURL = 2048
 
-func isPublicHTTPS(v any) bool {
-	s, ok := v.(string)
-	if !ok {
-		return true // a format says nothing about other types
-	}
+func isPublicHTTPS(s string) bool {
 	rest, ok := strings.CutPrefix(s, "https://")
 	if !ok || len(s) > maxFetchURL {
 		return false

@@ -26,17 +26,18 @@ func (v *Validator) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
-		if v == nil || !v.configured {
+		p := v.policy()
+		if p == nil {
 			x.Refuse(w, r, refuse(deny.InternalError).denial())
 			return
 		}
-		if e := v.admit(x, w, r); e != nil {
-			v.report(x, e)
-			if !v.shadow {
+		if e := p.admit(x, w, r); e != nil {
+			p.report(x, e)
+			if !p.shadow {
 				// net/http drains a short unread body before it lets the connection go. Bound that too: otherwise a
 				// refused body that never comes holds the connection for as long as the client likes.
-				v.bound(x, w, r)
-				x.RefuseWith(w, r, e.denial(), v.deny)
+				p.bound(x, w, r)
+				x.RefuseWith(w, r, e.denial(), p.deny)
 				return
 			}
 		}
@@ -59,38 +60,38 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // admit runs the checks in order; the first refusal decides.
-func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) *Error {
-	if len(v.methods) > 0 && !slices.Contains(v.methods, r.Method) {
+func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) *Error {
+	if len(p.methods) > 0 && !slices.Contains(p.methods, r.Method) {
 		e := refuse(deny.MethodNotAllowed)
-		e.header = http.Header{"Allow": {strings.Join(v.methods, ", ")}}
+		e.header = http.Header{"Allow": {strings.Join(p.methods, ", ")}}
 		return e
 	}
 	// A length of -1 (chunked, HTTP/2) counts as a body: it may turn out to be one.
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
-		if !v.require && bodyless(r.Method) {
+		if !p.require && bodyless(r.Method) {
 			return nil
 		}
-		return v.scan(nil, nil) // the refusal of an empty body
+		return p.scan(nil, nil) // the refusal of an empty body
 	}
-	if e := v.mediaType(r.Header); e != nil {
+	if e := p.mediaType(r.Header); e != nil {
 		return e
 	}
-	if r.ContentLength > v.maxBody {
+	if r.ContentLength > p.maxBody {
 		// Before the first read: net/http answers "Expect: 100-continue" when the body is first read, so the client is
 		// never told to go on.
 		return refuse(deny.BodyTooLarge)
 	}
 	var data []byte
 	var e *Error
-	if v.shadow {
-		data, e = v.peek(x, w, r)
+	if p.shadow {
+		data, e = p.peek(x, w, r)
 	} else {
-		data, e = v.read(x, w, r)
+		data, e = p.read(x, w, r)
 	}
 	if e != nil {
 		return e
 	}
-	if len(data) == 0 && !v.require && bodyless(r.Method) {
+	if len(data) == 0 && !p.require && bodyless(r.Method) {
 		return nil
 	}
 	x.Put(receivedKey{}, true)
@@ -100,12 +101,12 @@ func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	facts.Reset(x.Dialect())
 	var visitor jsonscan.Visitor = facts
 	var t *tape
-	if v.schema != nil {
+	if p.schema != nil {
 		t = newTape(facts)
 		defer t.release()
 		visitor = t
 	}
-	if e := v.scan(data, visitor); e != nil {
+	if e := p.scan(data, visitor); e != nil {
 		return e
 	}
 	facts.Finish(data)
@@ -113,10 +114,10 @@ func (v *Validator) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	if facts.Model != "" {
 		x.SetModel(facts.Model)
 	}
-	if v.schema == nil {
+	if p.schema == nil {
 		return nil
 	}
-	return v.conform(data, t)
+	return p.conform(data, t)
 }
 
 // newFacts returns facts with room for the texts of a short conversation, in one piece.
@@ -140,9 +141,9 @@ func bodyless(method string) bool {
 }
 
 // read takes the whole body, bounded in bytes and time, and leaves it for everybody behind.
-func (v *Validator) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
-	bounded := v.bound(x, w, r)
-	data, err := x.ReadBody(w, r, v.maxBody)
+func (p *policy) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
+	bounded := p.bound(x, w, r)
+	data, err := x.ReadBody(w, r, p.maxBody)
 	if err != nil {
 		return nil, unread(err) // the deadline stays: what is left of the body must not be waited for
 	}
@@ -156,11 +157,11 @@ func (v *Validator) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 
 // bound sets the deadline by which the body must be there, unless it is already. It reports whether it did: a writer
 // without deadlines has only the server's own timeouts.
-func (v *Validator) bound(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) bool {
+func (p *policy) bound(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) bool {
 	if _, ok := x.ReadBytes(); ok {
 		return false
 	}
-	limit := v.timeout
+	limit := p.timeout
 	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
 		limit = min(limit, s.ReadTimeout)
 	}
@@ -202,11 +203,11 @@ func unread(err error) *Error {
 
 // peek is read for shadow mode: whatever happens, the handler finds the body as the client sends it, errors included.
 // There is no read deadline, since one that fires would take the body away from the handler.
-func (v *Validator) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
+func (p *policy) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
 	if _, ok := x.ReadBytes(); !ok {
 		rest := r.Body
-		data, err := io.ReadAll(io.LimitReader(rest, v.maxBody+1))
-		if err != nil || int64(len(data)) > v.maxBody {
+		data, err := io.ReadAll(io.LimitReader(rest, p.maxBody+1))
+		if err != nil || int64(len(data)) > p.maxBody {
 			tail := io.Reader(rest)
 			if err != nil {
 				tail = failing{err}
@@ -225,7 +226,7 @@ func (v *Validator) peek(x *exchange.Exchange, w http.ResponseWriter, r *http.Re
 			io.Closer
 		}{bytes.NewReader(data), rest}
 	}
-	data, err := x.ReadBody(w, r, v.maxBody)
+	data, err := x.ReadBody(w, r, p.maxBody)
 	if err != nil {
 		return nil, unread(err)
 	}
@@ -238,13 +239,13 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // report leaves a refusal, real or not, where operators look.
-func (v *Validator) report(x *exchange.Exchange, e *Error) {
+func (p *policy) report(x *exchange.Exchange, e *Error) {
 	action := "refuse"
-	if v.shadow {
+	if p.shadow {
 		action = "shadow"
 		x.AddFinding(exchange.Finding{Kind: "validate", Rule: e.Code, Action: action, Direction: "request"})
 	}
-	logger := v.log
+	logger := p.log
 	if logger == nil {
 		logger = slog.Default() // as it is now: programs set it up after they have made their Validators
 	}

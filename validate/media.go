@@ -12,10 +12,10 @@ import (
 // mediaType checks that the headers describe a body this Validator can read: one accepted media type, in UTF-8, not
 // coded. Nothing is guessed: a missing type is refused like a wrong one, because what is guessed here may be guessed
 // differently behind.
-func (v *Validator) mediaType(h http.Header) *Error {
-	if !v.accepts(h["Content-Type"]) {
+func (p *policy) mediaType(h http.Header) *Error {
+	if !p.accepts(h["Content-Type"]) {
 		e := refuse(deny.UnsupportedMediaType)
-		e.header = http.Header{"Accept": {v.accept}} // RFC 9110 section 15.5.16
+		e.header = http.Header{"Accept": {p.accept}} // RFC 9110 section 15.5.16
 		return e
 	}
 	for _, line := range h["Content-Encoding"] {
@@ -23,7 +23,7 @@ func (v *Validator) mediaType(h http.Header) *Error {
 			if c := strings.TrimSpace(coding); c != "" && !strings.EqualFold(c, "identity") {
 				e := refuse(deny.UnsupportedMediaType)
 				e.Message = "A request body with a content coding is not supported."
-				e.header = http.Header{"Accept": {v.accept}, "Accept-Encoding": {"identity"}}
+				e.header = http.Header{"Accept": {p.accept}, "Accept-Encoding": {"identity"}}
 				return e
 			}
 		}
@@ -31,16 +31,16 @@ func (v *Validator) mediaType(h http.Header) *Error {
 	return nil
 }
 
-func (v *Validator) accepts(lines []string) bool {
+func (p *policy) accepts(lines []string) bool {
 	if len(lines) != 1 { // two Content-Type lines: every reader may pick another one
 		return false
 	}
-	if v.usual(lines[0]) { // nearly always, and without an allocation
+	if p.usual(lines[0]) { // nearly always, and without an allocation
 		return true
 	}
 	// ParseMediaType refuses a parameter that is given twice with different values, and a list of types.
 	t, params, err := mime.ParseMediaType(lines[0])
-	if err != nil || !slices.Contains(v.types, t) {
+	if err != nil || !slices.Contains(p.types, t) {
 		return false
 	}
 	if strings.Count(strings.ToLower(lines[0]), "charset") > 1 { // given twice with one value, or as charset and charset*
@@ -53,8 +53,8 @@ func (v *Validator) accepts(lines []string) bool {
 
 // usual reports whether line is an accepted media type as nearly every client spells it: alone, or followed by the one
 // charset.
-func (v *Validator) usual(line string) bool {
-	for _, t := range v.types {
+func (p *policy) usual(line string) bool {
+	for _, t := range p.types {
 		rest, ok := strings.CutPrefix(line, t)
 		if !ok {
 			continue

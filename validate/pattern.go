@@ -21,11 +21,7 @@ const (
 // differ, and strict about what no engine accepts: unbalanced groups and classes, nothing to repeat, a quantifier on a
 // quantifier, reversed ranges and counts. Those are the patterns that crashed grammar compilers (CVE-2025-48944).
 // Repetitions whose nested counts multiply to more than a million are refused for what they cost whoever expands them.
-func isPattern(v any) bool {
-	s, ok := v.(string)
-	if !ok {
-		return true
-	}
+func isPattern(s string) bool {
 	if len(s) > maxPattern {
 		return false
 	}
@@ -80,6 +76,7 @@ func isPattern(v any) bool {
 		case '*', '+', '?', '{':
 			n, count := 1, 1
 			if c == '{' {
+				var ok bool
 				if n, count, ok = counts(s[i:]); !ok {
 					return false
 				}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
@@ -106,22 +107,24 @@ type Limits struct {
 // maxNumber bounds NumberLen and Exponent when numbers go on to the schema engine.
 const maxNumber = 1000
 
-// Validator checks request bodies. Make it with [New]; it is immutable and safe for concurrent use. A nil or zero
-// Validator refuses everything.
-type Validator struct {
-	schema     checker // nil without a schema
-	vocab      *vocabulary
-	limits     jsonscan.Limits
-	maxBody    int64
-	types      []string
-	accept     string
-	methods    []string
-	require    bool
-	timeout    time.Duration
-	shadow     bool
-	deny       func(http.ResponseWriter, *http.Request, error)
-	log        *slog.Logger
-	configured bool
+// Validator checks request bodies. Make it with [New]; it is safe for concurrent use, and changes only as a whole, by
+// [Validator.Swap]. A nil or zero Validator refuses everything.
+type Validator struct{ current atomic.Pointer[policy] }
+
+// policy is one Config, checked and compiled. It is immutable.
+type policy struct {
+	schema  checker // nil without a schema
+	vocab   *vocabulary
+	limits  jsonscan.Limits
+	maxBody int64
+	types   []string
+	accept  string
+	methods []string
+	require bool
+	timeout time.Duration
+	shadow  bool
+	deny    func(http.ResponseWriter, *http.Request, error)
+	log     *slog.Logger
 }
 
 // crossSite are the media types of forms, which browsers send to any site without a preflight request (Fetch standard,
@@ -131,10 +134,38 @@ var crossSite = []string{"text/plain", "application/x-www-form-urlencoded", "mul
 // New checks cfg, compiles its schema and returns the Validator. The error joins all faults it found; it may quote the
 // schema.
 func New(cfg Config) (*Validator, error) {
+	v := new(Validator)
+	if err := v.Swap(cfg); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Swap replaces everything that v checks by cfg, at once: a request is judged by the old Config or by the new one, never by
+// parts of both. When cfg is faulty the error is as in [New] and v stays as it was. Swap may be called while v serves.
+func (v *Validator) Swap(cfg Config) error {
+	p, err := newPolicy(cfg)
+	if err != nil {
+		return err
+	}
+	v.current.Store(p)
+	return nil
+}
+
+// policy returns what v checks now, nil for nothing.
+func (v *Validator) policy() *policy {
+	if v == nil {
+		return nil
+	}
+	return v.current.Load()
+}
+
+// newPolicy checks and compiles a Config.
+func newPolicy(cfg Config) (*policy, error) {
 	var faults []error
 	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf("validate: "+format, a...)) }
 
-	v := &Validator{
+	p := &policy{
 		maxBody: cfg.MaxBody,
 		require: cfg.RequireBody,
 		timeout: cfg.ReadTimeout,
@@ -154,18 +185,18 @@ func New(cfg Config) (*Validator, error) {
 	case cfg.MaxBody < 0:
 		fault("Config.MaxBody %d: a body must have a bound", cfg.MaxBody)
 	case cfg.MaxBody == 0:
-		v.maxBody = DefaultMaxBody
+		p.maxBody = DefaultMaxBody
 	}
 	switch {
 	case cfg.ReadTimeout < 0:
 		fault("Config.ReadTimeout %v: a body must have a bound in time", cfg.ReadTimeout)
 	case cfg.ReadTimeout == 0:
-		v.timeout = DefaultReadTimeout
+		p.timeout = DefaultReadTimeout
 	}
-	if v.types = slices.Clone(cfg.ContentTypes); len(v.types) == 0 {
-		v.types = []string{"application/json"}
+	if p.types = slices.Clone(cfg.ContentTypes); len(p.types) == 0 {
+		p.types = []string{"application/json"}
 	}
-	for _, t := range v.types {
+	for _, t := range p.types {
 		parsed, params, err := mime.ParseMediaType(t)
 		switch {
 		case err != nil || parsed != t || len(params) > 0 || strings.Contains(t, "*") || !strings.Contains(t, "/"):
@@ -174,9 +205,9 @@ func New(cfg Config) (*Validator, error) {
 			fault("Config.ContentTypes %q: browsers send this type to any site without asking", t)
 		}
 	}
-	v.accept = strings.Join(v.types, ", ")
-	v.methods = slices.Clone(cfg.Methods)
-	for _, m := range v.methods {
+	p.accept = strings.Join(p.types, ", ")
+	p.methods = slices.Clone(cfg.Methods)
+	for _, m := range p.methods {
 		if m == "" || strings.ToUpper(m) != m {
 			fault("Config.Methods %q: want a method in upper case", m)
 		}
@@ -189,7 +220,7 @@ func New(cfg Config) (*Validator, error) {
 			fault("Config.Limits.Exponent %d: with a schema it must be at most %d", n, maxNumber)
 		}
 		var err error
-		v.schema, v.vocab, err = compile(cfg.Schema)
+		p.schema, p.vocab, err = compile(cfg.Schema)
 		if several, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range several.Unwrap() {
 				fault("%w", e)
@@ -201,44 +232,51 @@ func New(cfg Config) (*Validator, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	v.configured = true
-	return v, nil
+	return p, nil
 }
 
 // Check decides about the bytes of a body: nil, or an *Error. It is what [Validator.Handler] asks once the headers were
 // found right and the body is there; it does no I/O. An empty body is refused.
 func (v *Validator) Check(body []byte) error {
-	if v == nil || !v.configured {
+	p := v.policy()
+	if p == nil {
 		return refuse(deny.InternalError)
 	}
-	if int64(len(body)) > v.maxBody {
+	if e := p.check(body); e != nil {
+		return e
+	}
+	return nil
+}
+
+func (p *policy) check(body []byte) *Error {
+	if int64(len(body)) > p.maxBody {
 		return refuse(deny.BodyTooLarge)
 	}
-	if v.schema == nil {
-		if e := v.scan(body, nil); e != nil {
+	if p.schema == nil {
+		if e := p.scan(body, nil); e != nil {
 			return e
 		}
 		return nil
 	}
 	t := newTape(nil)
 	defer t.release()
-	if e := v.scan(body, t); e != nil {
+	if e := p.scan(body, t); e != nil {
 		return e
 	}
-	if e := v.conform(body, t); e != nil {
+	if e := p.conform(body, t); e != nil {
 		return e
 	}
 	return nil
 }
 
 // scan is the one pass over the bytes: grammar and limits, with an optional visitor along.
-func (v *Validator) scan(body []byte, visitor jsonscan.Visitor) *Error {
+func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 	if len(body) == 0 {
 		e := refuse(deny.InvalidJSON)
 		e.Message = "The request body is empty."
 		return e
 	}
-	err := jsonscan.Scan(body, &v.limits, visitor)
+	err := jsonscan.Scan(body, &p.limits, visitor)
 	if err == nil {
 		return nil
 	}
@@ -249,7 +287,7 @@ func (v *Validator) scan(body []byte, visitor jsonscan.Visitor) *Error {
 		return e
 	}
 	e := refuse(deny.Code(se.Code))
-	e.Pointer = v.vocab.pointerAt(body, se.Offset, se.Pointer)
+	e.Pointer = p.vocab.pointerAt(body, se.Offset, se.Pointer)
 	e.Keyword = se.Limit
 	e.Message = sentence(se.Limit, deny.Code(se.Code))
 	e.cause = err
@@ -257,29 +295,29 @@ func (v *Validator) scan(body []byte, visitor jsonscan.Visitor) *Error {
 }
 
 // conform asks the schema about a body that scan accepted, with t along.
-func (v *Validator) conform(body []byte, t *tape) *Error {
+func (p *policy) conform(body []byte, t *tape) *Error {
 	doc, err := t.tree(body)
 	if err != nil {
 		e := refuse(deny.InvalidJSON) // Limits.Depth is off, and the body goes down further than anybody may follow
 		e.cause = err
 		return e
 	}
-	if !v.limits.AllowFoldCollisions {
-		if name, ok := v.vocab.variant(doc); ok {
+	if !p.limits.AllowFoldCollisions {
+		if name, ok := p.vocab.variant(doc); ok {
 			e := refuse(deny.SchemaViolation)
 			e.Pointer, e.Keyword, e.Message = "/"+masked, "case", sentence("case", deny.SchemaViolation)
 			e.cause = strangeMember(name)
 			return e
 		}
 	}
-	bad := v.schema.check(doc)
+	bad := p.schema.check(doc)
 	if bad == nil {
 		return nil
 	}
 	e := refuse(deny.SchemaViolation)
-	e.Pointer = v.vocab.pointerInto(doc, bad.path)
+	e.Pointer = p.vocab.pointerInto(doc, bad.path)
 	if bad.missing != "" {
-		e.Pointer += "/" + v.vocab.show(bad.missing)
+		e.Pointer += "/" + p.vocab.show(bad.missing)
 	}
 	e.Keyword = bad.keyword
 	e.Message = sentence(bad.keyword, deny.SchemaViolation)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -541,7 +543,8 @@ func TestTheRegexFormatFollowsECMAScript(t *testing.T) {
 			t.Errorf("%.40q: %v, want %v", pattern, got, want)
 		}
 	}
-	if !validate.IsPattern(7) {
+	v := mustNew(t, validate.Config{Schema: []byte(`{"format":"regex"}`)})
+	if v.Check([]byte(`7`)) != nil || v.Check([]byte(`"("`)) == nil {
 		t.Error("a format says nothing about numbers")
 	}
 }
@@ -563,5 +566,66 @@ func TestAValidatorIsSafeForConcurrentUse(t *testing.T) {
 			}
 		})
 	}
+	wg.Wait()
+}
+
+func TestSwapReplacesEverythingAtOnceAndKeepsTheOldConfigOnAFault(t *testing.T) {
+	v, err := validate.New(validate.Config{Schema: []byte(`{"required":["a"]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Swap(validate.Config{Schema: []byte(`{"type":1}`), MaxBody: -1}); err == nil || !strings.Contains(err.Error(), "Config.MaxBody") {
+		t.Fatalf("a faulty Config was taken: %v", err)
+	}
+	if v.Check([]byte(`{"a":1}`)) != nil || v.Check([]byte(`{"b":1}`)) == nil {
+		t.Fatal("the old Config does not decide after a faulty Swap")
+	}
+	if err := v.Swap(validate.Config{Schema: []byte(`{"required":["b"]}`), MaxBody: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if v.Check([]byte(`{"a":1}`)) == nil || v.Check([]byte(`{"b":1}`)) != nil || v.Check([]byte(`{"b":10}`)) == nil {
+		t.Fatal("the new Config does not decide")
+	}
+}
+
+// Under the race detector; every body is right for exactly one of the two Configs, so that a mixture of both would be seen.
+func TestSwapDuringTrafficJudgesEachRequestByOneConfig(t *testing.T) {
+	configs := [2]validate.Config{
+		{Schema: []byte(`{"required":["a"],"properties":{"a":{"const":1}}}`), Methods: []string{"POST"}},
+		{Schema: []byte(`{"required":["b"],"properties":{"b":{"const":2}}}`), Methods: []string{"PUT"}},
+	}
+	v, err := validate.New(configs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for _, c := range []struct{ method, body string }{{"POST", `{"b":2}`}, {"PUT", `{"a":1}`}} {
+					r := httptest.NewRequest(c.method, "/", strings.NewReader(c.body))
+					r.Header.Set("Content-Type", "application/json")
+					w := httptest.NewRecorder()
+					if h.ServeHTTP(w, r); w.Code == http.StatusNoContent {
+						t.Errorf("%s %s passed: the method of one Config, the schema of the other", c.method, c.body)
+						return
+					}
+				}
+			}
+		})
+	}
+	for i := range 200 {
+		if err := v.Swap(configs[i%2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
 	wg.Wait()
 }
