@@ -94,7 +94,7 @@ func ExampleNew() {
 	// Output:
 	// validate: Config.MaxBody -1: a body must have a bound
 	// validate: Config.ContentTypes "text/plain": browsers send this type to any site without asking
-	// validate: Config.Schema: jsonschema mantlet:///schema.json compilation failed: "file:///etc/passwd": references to files and other hosts are not followed; put the referenced schema under $defs
+	// validate: Config.Schema: jsonschema mantlet:///schema.json compilation failed: "file:///etc/passwd": references to files and other hosts are not followed; put the referenced schema under $defs, or into Config.Resources
 }
 
 // The checked bytes, for a handler that passes them on.

@@ -10,78 +10,40 @@ import (
 // What tests of the package from outside need of its inside.
 var (
 	FoldName      = foldName
+	Formats       = formats
 	IsPattern     = isPattern
 	IsPublicHTTPS = isPublicHTTPS
 )
 
 // EngineRefuses reports whether the engine, with its cover but without the scan in front, refuses a number.
 func EngineRefuses(schema []byte, number string) (refused bool, private error) {
-	c, _, err := compile(schema)
+	c, err := engineV5{}.Compile(Source{Schema: schema, Formats: formats()})
 	if err != nil {
 		panic(err)
 	}
-	if v := c.check(json.Number(number)); v != nil {
-		return true, v.cause
-	}
-	return false, nil
+	v, err := ask(c, json.Number(number))
+	return v != nil, err
 }
 
-// Whole returns the engine with the schema in one piece.
-func Whole(schema []byte) func(doc any) bool {
-	c, err := compilerV5(schema)
-	if err != nil {
-		panic(err)
-	}
-	s := c.MustCompile(schemaURL)
-	return func(doc any) bool { return s.Validate(doc) == nil }
-}
+// NeedsEngine reports whether documents of this schema are judged by the engine.
+func NeedsEngine(v *Validator) bool { return v.policy().schema.program == nil }
 
-// Sure returns a function that says of a document whether the shortcut in front of the engine finds it "right", "wrong" or
-// a "doubt", and whether the engine accepts it.
-func Sure(schema []byte) (ask func(doc any) (shortcut string, engine bool), err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = errEngine
-		}
-	}()
-	c, err := compilerV5(schema)
-	if err != nil {
-		return nil, err
-	}
-	s, err := c.Compile(schemaURL)
-	if err != nil {
-		return nil, err
-	}
-	return func(doc any) (shortcut string, engine bool) {
-		shortcut = map[answer]string{right: "right", wrong: "wrong", doubt: "doubt"}[sure(s, doc, 0)]
-		defer func() { recover() }()
-		return shortcut, s.Validate(doc) == nil
-	}, nil
-}
-
-// Lists returns the top-level lists that are checked element by element.
-func Lists(schema []byte) []string {
-	c, _, err := compile(schema)
-	if err != nil {
-		panic(err)
-	}
-	var names []string
-	for _, l := range c.(*engineV5).lists {
-		names = append(names, l.name)
-	}
-	return names
-}
-
-// Tree scans body and returns the tree that the engine would get; duplicate names are allowed. ok is false when the scan
+// Tree scans body and returns the tree that an engine would get; duplicate names are allowed. ok is false when the scan
 // refuses body.
 func Tree(body []byte) (doc any, ok bool, err error) {
-	t := newTape(nil)
-	defer t.release()
-	if jsonscan.Scan(body, &jsonscan.Limits{Depth: -1, AllowDuplicateKeys: true, AllowFoldCollisions: true}, t) != nil {
+	var t taking
+	if jsonscan.Scan(body, &jsonscan.Limits{Depth: -1, AllowDuplicateKeys: true, AllowFoldCollisions: true}, &t) != nil {
 		return nil, false, nil
 	}
 	doc, err = t.tree(body)
 	return doc, true, err
+}
+
+type taking struct{ tape }
+
+func (t *taking) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error {
+	t.note(p, k, start, end)
+	return nil
 }
 
 // Sentences are the keywords that have a sentence.

@@ -50,30 +50,6 @@ func FuzzTreeMatchesEncodingJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { sameTree(t, body) })
 }
 
-// The shortcut in front of the engine is never sure of what the engine denies, whatever the schema.
-func FuzzTheShortcutNeverContradictsTheEngine(f *testing.F) {
-	for _, c := range sureCases {
-		for _, docs := range [][]string{c.right, c.wrong, c.doubt} {
-			for _, doc := range docs {
-				f.Add([]byte(c.schema), []byte(doc))
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, schema, doc []byte) {
-		if len(schema) > 400 || len(doc) > 400 || mustNew(t, validate.Config{}).Check(doc) != nil {
-			return
-		}
-		if _, err := validate.New(validate.Config{Schema: schema}); err != nil {
-			return
-		}
-		ask, err := validate.Sure(schema)
-		if err != nil {
-			return
-		}
-		consistent(t, ask, string(schema), string(doc))
-	})
-}
-
 // The format check of patterns never panics, and agrees with RE2 on expressions of the syntax both have.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{`(?<=a)[\w-.]{2,3}\u{41}`, `[^]]\k<x>`, `a{1,500}`, `[[:alpha:]]`, `\Qa+\E`, `\pN`, `[\`, `\p{`, `{1`, `(a|b)+?c*`, `)(`, `a**`, `(|)*`} {

@@ -100,9 +100,9 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	facts := newFacts()
 	facts.Reset(x.Dialect())
 	var visitor jsonscan.Visitor = facts
-	var t *tape
+	var t *pass
 	if p.schema != nil {
-		t = newTape(facts)
+		t = newPass(p.schema, !p.limits.AllowFoldCollisions, facts)
 		defer t.release()
 		visitor = t
 	}

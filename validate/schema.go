@@ -5,25 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
+	"github.com/mantlet-go/mantlet/validate/internal/schema"
 )
 
-// checker is the seam behind which the schema engine stands: a decoded document goes in, the first violation comes out.
-// An engine that needs no tree can replace it without a change elsewhere. Implementations are safe for concurrent use
-// and never panic.
-type checker interface {
-	check(doc any) *violation
-}
-
-// violation says where a document departs from its schema, in raw form: path still holds names of the request.
-type violation struct {
-	path    []string // decoded reference tokens of the offending value
-	keyword string
-	missing string // keyword required: the first absent member, "" when unknown
-	cause   error  // private: errEngine, or a strangeMember
+// compiled is a schema that is ready to judge documents: by a program that runs inside the scan, or by an engine that wants
+// the document as a tree.
+type compiled struct {
+	program *schema.Program // nil when engine decides
+	engine  Checker
+	vocab   *vocabulary
 }
 
 // Dialects of JSON Schema that New accepts in $schema. Others are refused rather than read as something they are not.
@@ -35,64 +32,96 @@ const (
 // vocabulary is what refusals need to know of a schema besides its verdict.
 type vocabulary struct {
 	known map[string]struct{} // every property name the schema declares anywhere: may be shown in a pointer
-	root  map[string]struct{} // the names declared for the top-level object
-	fold  map[string]struct{} // root, case-folded
 }
 
-// compile reads a schema and prepares its checker. Errors may quote the schema: they go to the developer, not to a
-// client.
-func compile(raw []byte) (checker, *vocabulary, error) {
-	// The author's own duplicates are worth an error too: of two "maxLength" members the engine would silently take the
-	// last.
+// compile reads a schema. Errors may quote it: they go to the developer, not to a client.
+func compile(cfg *Config) (*compiled, error) {
+	src := Source{Schema: cfg.Schema, Resources: cfg.Resources}
+	if !cfg.SkipFormats {
+		src.Formats = formats()
+	}
+	var faults []error
+	doc, err := decode("Config.Schema", cfg.Schema)
+	if err != nil {
+		return nil, err
+	}
+	resources := map[string]any{}
+	for _, u := range slices.Sorted(maps.Keys(cfg.Resources)) {
+		at := fmt.Sprintf("Config.Resources[%q]", u)
+		if parsed, err := url.Parse(u); err != nil || !parsed.IsAbs() || parsed.Fragment != "" {
+			faults = append(faults, fmt.Errorf("%s: the name of a resource is an absolute URL without a fragment", at))
+		}
+		d, err := decode(at, cfg.Resources[u])
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		faults = append(faults, misspelt(at, d, "")...)
+		resources[u] = d
+	}
+	if faults = append(faults, misspelt("Config.Schema", doc, "")...); len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	c := &compiled{vocab: newVocabulary(doc)}
+	for _, d := range resources {
+		c.vocab.collect(d)
+	}
+	if cfg.Engine != nil {
+		if c.engine, err = cfg.Engine.Compile(src); err != nil {
+			return nil, fmt.Errorf("Config.Schema: %w", err)
+		}
+		return c, nil
+	}
+	m, _ := doc.(map[string]any)
+	if d, ok := m["$schema"]; ok {
+		s, _ := d.(string)
+		s = strings.TrimSuffix(s, "#") // draft 7 is usually written with an empty fragment
+		if _, ours := resources[s]; s != draft2020 && s != draft7 && !ours {
+			return nil, fmt.Errorf("Config.Schema: $schema %v: only %s and %s# are supported, and dialects in Config.Resources", d, draft2020, draft7)
+		}
+	}
+	// The engine's part is the meta-schema: whether the schema is one.
+	engine, err := engineV5{}.Compile(src)
+	if err != nil {
+		return nil, fmt.Errorf("Config.Schema: %w", err)
+	}
+	c.program, err = schema.Compile(doc, schema.Options{Resources: resources, Formats: src.Formats})
+	switch {
+	case errors.Is(err, schema.ErrUnsupported):
+		if at, ok := emptyEnum(doc, ""); ok {
+			// It allows no value; the engine reads it as allowing every value.
+			return nil, fmt.Errorf("Config.Schema at %s: an enum without values, in a schema that only the schema engine covers", at)
+		}
+		c.engine = engine
+	case err != nil:
+		return nil, fmt.Errorf("Config.Schema: %w", err)
+	}
+	return c, nil
+}
+
+// decode reads a schema document. Numbers stay text, so none loses precision.
+func decode(at string, raw []byte) (any, error) {
+	// The author's own duplicates are worth an error: of two "maxLength" members the engine would silently take the last.
 	limits := jsonscan.Limits{Bytes: -1, Keys: -1, TotalKeys: -1, KeyLen: -1, ArrayLen: -1, StringLen: -1, Nodes: -1,
 		AllowFoldCollisions: true}
 	if err := jsonscan.Scan(raw, &limits, nil); err != nil {
 		var se *jsonscan.Error
 		if errors.As(err, &se) && se.Pointer != "" {
-			return nil, nil, fmt.Errorf("Config.Schema at %s: %w", se.Pointer, err)
+			at += " at " + se.Pointer
 		}
-		return nil, nil, fmt.Errorf("Config.Schema: %w", err)
+		return nil, fmt.Errorf("%s: %w", at, err)
 	}
-	doc, err := decode(raw)
-	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Schema: %w", err)
-	}
-	switch doc := doc.(type) {
-	case bool:
-	case map[string]any:
-		if d, ok := doc["$schema"]; ok {
-			s, _ := d.(string)
-			if n := len(s); n > 0 && s[n-1] == '#' { // draft 7 is usually written with an empty fragment
-				s = s[:n-1]
-			}
-			if s != draft2020 && s != draft7 {
-				return nil, nil, fmt.Errorf("Config.Schema: $schema %v: only %s and %s# are supported", d, draft2020, draft7)
-			}
-		}
-	default:
-		return nil, nil, fmt.Errorf("Config.Schema: a schema is an object or a boolean, not %s", bytes.TrimSpace(raw))
-	}
-	if ptr, ok := emptyEnum(doc, ""); ok {
-		// It would allow no value; the engine reads it as allowing every value.
-		return nil, nil, fmt.Errorf("Config.Schema at %s: an enum without values", ptr)
-	}
-	if faults := misspelt(doc, ""); len(faults) > 0 {
-		return nil, nil, errors.Join(faults...)
-	}
-	c, err := compileV5(raw, doc)
-	if err != nil {
-		return nil, nil, fmt.Errorf("Config.Schema: %w", err)
-	}
-	return c, newVocabulary(doc), nil
-}
-
-// decode reads a schema. Numbers stay text, so none loses precision.
-func decode(b []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
+	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
-	err := d.Decode(&v)
-	return v, err
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	switch v.(type) {
+	case bool, map[string]any:
+		return v, nil
+	}
+	return nil, fmt.Errorf("%s: a schema is an object or a boolean, not %s", at, bytes.TrimSpace(raw))
 }
 
 // emptyEnum finds an enum keyword with an empty list.
@@ -122,15 +151,8 @@ func emptyEnum(node any, at string) (string, bool) {
 }
 
 func newVocabulary(doc any) *vocabulary {
-	v := &vocabulary{known: map[string]struct{}{}, root: map[string]struct{}{}, fold: map[string]struct{}{}}
+	v := &vocabulary{known: map[string]struct{}{}}
 	v.collect(doc)
-	if m, ok := doc.(map[string]any); ok {
-		props, _ := m["properties"].(map[string]any)
-		for name := range props {
-			v.root[name] = struct{}{}
-			v.fold[foldName(name)] = struct{}{}
-		}
-	}
 	return v
 }
 
@@ -168,27 +190,4 @@ func (v *vocabulary) strings(list any) {
 			v.known[s] = struct{}{}
 		}
 	}
-}
-
-// variant returns the first top-level member of doc whose name differs only by case from one the schema declares there.
-// A Go upstream would take it for that one (encoding/json ignores case) while the schema and every check of ours looks
-// past it.
-func (v *vocabulary) variant(doc any) (string, bool) {
-	m, _ := doc.(map[string]any)
-	if len(m) == 0 || len(v.root) == 0 {
-		return "", false
-	}
-	var found []string
-	for name := range m {
-		if _, ok := v.root[name]; ok {
-			continue
-		}
-		if _, ok := v.fold[foldName(name)]; ok {
-			found = append(found, name)
-		}
-	}
-	if len(found) == 0 {
-		return "", false
-	}
-	return slices.Min(found), true
 }

@@ -4,21 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 
-	"github.com/mantlet-go/mantlet/internal/dialect"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
-// The schema engine wants a tree. Parsing the body a second time for it cost as much as everything else in front of the
+// An engine wants a tree. Parsing the body a second time for it would cost as much as everything else in front of the
 // engine together, so the one scan writes down where each value stands, and the tree is made from those notes: only for
 // a body that was accepted to its last byte, and with every container in its final size.
 
-// tape is the notes of one scan: one entry per value, in document order. It is a jsonscan.Visitor that passes each event
-// on to facts, unless nil. Apart from facts it holds positions only, so that it can be used again; the tree never is,
-// because nothing says how long an engine holds on to what it was given.
+// tape is the notes of one scan: one entry per value, in document order. It holds positions only, so that it can be used
+// again; the tree never is, because nothing says how long an engine holds on to what it was given.
 type tape struct {
-	facts  *dialect.Request
 	values []noted
 	open   []int // the containers that are open, as indexes of values
 	items  int   // the number of elements of all arrays together
@@ -39,25 +35,12 @@ const maxTreeDepth = 10_000
 
 var errTooDeep = errors.New("validate: nested too deeply for a schema")
 
-var tapes = sync.Pool{New: func() any { return new(tape) }}
+func (t *tape) reset() { *t = tape{values: t.values[:0], open: t.open[:0]} }
 
-// newTape returns an empty tape. The caller releases it.
-func newTape(facts *dialect.Request) *tape {
-	t := tapes.Get().(*tape)
-	*t = tape{facts: facts, values: t.values[:0], open: t.open[:0]}
-	return t
-}
+func (t *tape) small() bool { return cap(t.values) <= 1<<12 && cap(t.open) <= 1<<10 }
 
-// release gives the tape back. One that met a giant is left to the collector.
-func (t *tape) release() {
-	t.facts = nil
-	if cap(t.values) <= 1<<12 && cap(t.open) <= 1<<10 {
-		tapes.Put(t)
-	}
-}
-
-// Visit implements jsonscan.Visitor.
-func (t *tape) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error {
+// note takes down one event of a scan.
+func (t *tape) note(p *jsonscan.Path, k jsonscan.Kind, start, end int) {
 	level := len(t.open) - 1
 	switch k {
 	case jsonscan.ObjectEnd, jsonscan.ArrayEnd:
@@ -84,10 +67,6 @@ func (t *tape) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error {
 		}
 		t.values = append(t.values, n)
 	}
-	if t.facts != nil {
-		return t.facts.Visit(p, k, start, end)
-	}
-	return nil
 }
 
 // tree returns what encoding/json with UseNumber makes of body, which is the text that was scanned. The strings of the

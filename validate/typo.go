@@ -38,12 +38,12 @@ var keywords = map[string]holds{
 // misspelt returns one fault for each keyword of a schema that is unknown and looks like a known one. The specification
 // wants unknown keywords ignored, so that {"requird":["model"]} demands nothing and tells nobody. Names of the author's own
 // are left alone: those far from every keyword, short ones, and those that begin with "x-".
-func misspelt(node any, at string) []error {
+func misspelt(doc string, node any, at string) []error {
 	var faults []error
 	switch node := node.(type) {
 	case []any:
 		for i, e := range node {
-			faults = append(faults, misspelt(e, at+"/"+strconv.Itoa(i))...)
+			faults = append(faults, misspelt(doc, e, at+"/"+strconv.Itoa(i))...)
 		}
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(node)) {
@@ -51,15 +51,15 @@ func misspelt(node any, at string) []error {
 			kind, known := keywords[name]
 			switch {
 			case !known:
-				if meant := nearest(name); meant != "" {
-					faults = append(faults, fmt.Errorf("Config.Schema at %s: unknown keyword %q, which would be ignored: %q is meant", here, name, meant))
+				if meant := meantKeyword(name); meant != "" {
+					faults = append(faults, fmt.Errorf("%s at %s: unknown keyword %q, which would be ignored: %q is meant", doc, here, name, meant))
 				}
 			case kind == holdsSchema:
-				faults = append(faults, misspelt(node[name], here)...)
+				faults = append(faults, misspelt(doc, node[name], here)...)
 			case kind == holdsMap:
 				members, _ := node[name].(map[string]any)
 				for _, member := range slices.Sorted(maps.Keys(members)) {
-					faults = append(faults, misspelt(members[member], here+"/"+escapePointer.Replace(member))...)
+					faults = append(faults, misspelt(doc, members[member], here+"/"+escapePointer.Replace(member))...)
 				}
 			}
 		}
@@ -67,9 +67,9 @@ func misspelt(node any, at string) []error {
 	return faults
 }
 
-// nearest returns the known keyword that name is a slip of, "" for none. Two slips turn a word of four letters into nearly any
+// meantKeyword returns the known keyword that name is a slip of, "" for none. Two slips turn a word of four letters into nearly any
 // other, so short keywords forgive only one.
-func nearest(name string) string {
+func meantKeyword(name string) string {
 	if len(name) < 5 || len(name) > 24 || strings.HasPrefix(name, "x-") {
 		return ""
 	}

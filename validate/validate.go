@@ -13,6 +13,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
+	"github.com/mantlet-go/mantlet/validate/internal/schema"
 )
 
 // Defaults of [Config].
@@ -41,6 +42,13 @@ type Config struct {
 	// the first fault, except between the elements of a top-level list. Limits.Nodes bounds that; dispatch with if and
 	// then costs less than oneOf over many forms.
 	Schema []byte
+	// Resources are schema documents that Schema may refer to, by absolute URL. Nothing is ever fetched.
+	Resources map[string][]byte
+	// SkipFormats makes format an annotation that checks nothing, as the specification has it where nobody says otherwise.
+	SkipFormats bool
+	// Engine judges documents by Schema in place of the built-in implementation, which needs no tree and is faster than any
+	// that does. nil means the built-in one.
+	Engine Engine
 	// Limits bounds the structure. Zero fields mean their defaults.
 	Limits Limits
 	// MaxBody bounds the body in bytes. Zero means DefaultMaxBody; a negative value is refused.
@@ -113,8 +121,7 @@ type Validator struct{ current atomic.Pointer[policy] }
 
 // policy is one Config, checked and compiled. It is immutable.
 type policy struct {
-	schema  checker // nil without a schema
-	vocab   *vocabulary
+	schema  *compiled // nil without a schema
 	limits  jsonscan.Limits
 	maxBody int64
 	types   []string
@@ -220,7 +227,7 @@ func newPolicy(cfg Config) (*policy, error) {
 			fault("Config.Limits.Exponent %d: with a schema it must be at most %d", n, maxNumber)
 		}
 		var err error
-		p.schema, p.vocab, err = compile(cfg.Schema)
+		p.schema, err = compile(&cfg)
 		if several, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range several.Unwrap() {
 				fault("%w", e)
@@ -253,20 +260,14 @@ func (p *policy) check(body []byte) *Error {
 		return refuse(deny.BodyTooLarge)
 	}
 	if p.schema == nil {
-		if e := p.scan(body, nil); e != nil {
-			return e
-		}
-		return nil
+		return p.scan(body, nil)
 	}
-	t := newTape(nil)
+	t := newPass(p.schema, !p.limits.AllowFoldCollisions, nil)
 	defer t.release()
 	if e := p.scan(body, t); e != nil {
 		return e
 	}
-	if e := p.conform(body, t); e != nil {
-		return e
-	}
-	return nil
+	return p.conform(body, t)
 }
 
 // scan is the one pass over the bytes: grammar and limits, with an optional visitor along.
@@ -280,6 +281,9 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 	if err == nil {
 		return nil
 	}
+	if err == schema.ErrRefused {
+		return p.departs(body, visitor.(*pass).machine.Failure())
+	}
 	var se *jsonscan.Error
 	if !errors.As(err, &se) {
 		e := refuse(deny.InvalidJSON) // a visitor that gave up: whatever it saw, it was not what it understands
@@ -287,40 +291,53 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 		return e
 	}
 	e := refuse(deny.Code(se.Code))
-	e.Pointer = p.vocab.pointerAt(body, se.Offset, se.Pointer)
+	var vocab *vocabulary
+	if p.schema != nil {
+		vocab = p.schema.vocab
+	}
+	e.Pointer = vocab.pointerAt(body, se.Offset, se.Pointer)
 	e.Keyword = se.Limit
 	e.Message = sentence(se.Limit, deny.Code(se.Code))
 	e.cause = err
 	return e
 }
 
-// conform asks the schema about a body that scan accepted, with t along.
-func (p *policy) conform(body []byte, t *tape) *Error {
-	doc, err := t.tree(body)
+// conform asks the engine about a body that scan accepted, with t along. A program has decided already.
+func (p *policy) conform(body []byte, t *pass) *Error {
+	if p.schema.engine == nil {
+		return nil
+	}
+	doc, err := t.tape.tree(body)
 	if err != nil {
 		e := refuse(deny.InvalidJSON) // Limits.Depth is off, and the body goes down further than anybody may follow
 		e.cause = err
 		return e
 	}
-	if !p.limits.AllowFoldCollisions {
-		if name, ok := p.vocab.variant(doc); ok {
-			e := refuse(deny.SchemaViolation)
-			e.Pointer, e.Keyword, e.Message = "/"+masked, "case", sentence("case", deny.SchemaViolation)
-			e.cause = strangeMember(name)
-			return e
-		}
-	}
-	bad := p.schema.check(doc)
+	bad, err := ask(p.schema.engine, doc)
 	if bad == nil {
 		return nil
 	}
 	e := refuse(deny.SchemaViolation)
-	e.Pointer = p.vocab.pointerInto(doc, bad.path)
-	if bad.missing != "" {
-		e.Pointer += "/" + p.vocab.show(bad.missing)
+	e.cause = err
+	e.Pointer = p.schema.vocab.pointerInto(doc, bad.Path)
+	if bad.Missing != "" {
+		e.Pointer += "/" + p.schema.vocab.show(bad.Missing)
 	}
-	e.Keyword = bad.keyword
-	e.Message = sentence(bad.keyword, deny.SchemaViolation)
-	e.cause = bad.cause
+	if s, ok := sentences[bad.Keyword]; ok {
+		e.Keyword, e.Message = bad.Keyword, s
+	}
 	return e
+}
+
+// errEngine replaces whatever a panicking engine said.
+var errEngine = errors.New("validate: the schema engine failed")
+
+// ask fails closed: a panic of the engine is a violation.
+func ask(c Checker, doc any) (v *Violation, err error) {
+	defer func() {
+		if recover() != nil {
+			v, err = &Violation{}, errEngine
+		}
+	}()
+	return c.Check(doc), nil
 }

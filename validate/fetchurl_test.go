@@ -1,0 +1,29 @@
+package validate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mantlet-go/mantlet/validate"
+)
+
+func TestFormatPublicHTTPS(t *testing.T) {
+	for s, want := range map[string]bool{
+		"https://example.com": true, "https://example.com/": true, "https://a.b.example.co.uk:8443/x?y=z#f": true, "https://xn--bcher-kva.example/": true,
+		"https://1password.com/x": true, "https://example.com?x": true, "https://example.com/ü": true, "https://EXAMPLE.com/a@b": true,
+		"http://example.com": false, "HTTPS://example.com": false, "ftp://example.com": false, "file:///etc/passwd": false, "//example.com": false, "": false,
+		"https://": false, "https:///x": false, "https://localhost/": false, "https://metadata/": false, "https://127.0.0.1/": false, "https://127.1": false,
+		"https://2130706433/": false, "https://0x7f.0.0.1/": false, "https://0x7f.1/": false, "https://017700000001/": false, "https://[::1]/": false, "https://[::ffff:10.0.0.1]/": false,
+		"https://169.254.169.254/latest": false, "https://10.0.0.1:443/": false, "https://a@example.com/": false, "https://example.com@evil.example/": false,
+		"https://evil.example\\@example.com/": false, "https://example.com\\x": false, "https://example.com/\\x": false, "https://example.com/ x": false,
+		"https://example.com/\n": false, "https://exam\tple.com/": false, "https://example.com./": false, "https://.example.com/": false, "https://a..b/": false,
+		"https://-a.example/": false, "https://a_b.example.com/": false, "https://example.com:/": false, "https://example.com:123456/": false, "https://example.com:x/": false,
+		"https://example.com:80:80/": false, "https://bücher.example/": false, "https://a%2eb.example/": false, "https://vllm.default.svc.cluster.local/": false,
+		"https://metadata.google.internal/": false, "https://printer.LAN/": false, "https://router.home.arpa/": false, "https://1.0.0.127.in-addr.arpa/": false,
+		"https://example.com/" + strings.Repeat("a", 2048): false, "https://" + strings.Repeat("a.", 130) + "com/": false, "https://" + strings.Repeat("a", 64) + ".com/": false,
+	} {
+		if got := validate.IsPublicHTTPS(s); got != want {
+			t.Errorf("%.60q: %v, want %v", s, got, want)
+		}
+	}
+}

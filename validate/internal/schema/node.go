@@ -1,0 +1,151 @@
+package schema
+
+import (
+	"regexp"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+// types is a set of the types a value may have.
+type types uint8
+
+const (
+	tNull types = 1 << iota
+	tBoolean
+	tObject
+	tArray
+	tString
+	tNumber
+	tInteger
+	allTypes = tNull | tBoolean | tObject | tArray | tString | tNumber | tInteger
+)
+
+var typeNames = map[string]types{
+	"null": tNull, "boolean": tBoolean, "object": tObject, "array": tArray, "string": tString,
+	"number": tNumber | tInteger, "integer": tInteger,
+}
+
+// kindTypes is what a value of each kind is for sure. Whether a number is an integer its digits say.
+var kindTypes = [...]types{
+	jsonscan.ObjectStart: tObject, jsonscan.ArrayStart: tArray, jsonscan.String: tString, jsonscan.Number: tNumber,
+	jsonscan.True: tBoolean, jsonscan.False: tBoolean, jsonscan.Null: tNull,
+}
+
+// node is one schema. Limits that are not set are -1.
+type node struct {
+	id     int
+	always int8   // 1: every value is right, -1: none is
+	denies string // the keyword to report when none is
+
+	types types
+	enum  *values
+	enumK string // enum or const
+
+	minimum, maximum   *bound
+	multipleOf         *decimal
+	minLength, maxLen  int
+	pattern            *regexp.Regexp
+	format             func(string) bool
+	scalars            bool // there is more to ask of a scalar than its type
+	minItems, maxItems int
+	unique             bool
+	prefix             []*node
+	items              *node
+	contains           *node
+	minContains        int
+	maxContains        int
+	restItems          *node // unevaluatedItems
+
+	minProps, maxProps int
+	names              map[string]property
+	folded             map[string]struct{} // the declared names, case-folded; nil when there are none
+	bits               int                 // how many names have a presence bit
+	required           []needed
+	dependent          []dependency
+	patterns           []patternProperty
+	additional         *node
+	propertyNames      *node
+	restProps          *node // unevaluatedProperties
+
+	all         []*node // allOf and $ref
+	any, one    []*node
+	not         *node
+	ifs         *node
+	then, els   *node
+	whenPresent []conditional // dependentSchemas
+	plan        *plan
+	planning    bool
+}
+
+// property is what a node knows of a member's name.
+type property struct {
+	node     *node // nil for a name that is only required or depended on
+	bit      int   // the presence bit, -1 for none
+	declared bool
+}
+
+type needed struct {
+	name string
+	bit  int
+}
+
+// dependency is one member of dependentRequired.
+type dependency struct {
+	bit     int
+	needs   []needed
+	keyword string
+}
+
+type conditional struct {
+	bit  int
+	node *node
+}
+
+type patternProperty struct {
+	re   *regexp.Regexp
+	node *node
+}
+
+// bound is a minimum or a maximum.
+type bound struct {
+	value     decimal
+	whole     int64 // value, when isWhole
+	isWhole   bool
+	exclusive bool
+	keyword   string
+}
+
+// plan is a node and all that applies to the same value, in an order in which whoever asks comes before whoever answers.
+type plan struct {
+	steps []step
+	// single says that there is one step, without any combination.
+	single bool
+	// tracks says that a step has to know which items matched contains.
+	tracks bool
+}
+
+// step is one node of a plan. The numbers are indexes of steps.
+type step struct {
+	n           *node
+	all         []int
+	any, one    []int
+	not         int // -1 for none, like the next three
+	ifs         int
+	then, els   int
+	whenPresent []int // as node.whenPresent
+	parents     []int // the steps whose all holds this one: they fail with it
+	owner       int   // the only step that has any use for this one, -1 for none or several
+	guard       int   // the step of "if" whose failure makes this one pointless; -1 for none
+	must        bool  // the plan fails with this step
+}
+
+// values is the set of an enum, or the one of const.
+type values struct {
+	null, yes, no bool
+	strings       map[string]struct{}
+	one           string // the only string when strings has one
+	numbers       []decimal
+	others        []any // arrays and objects
+	objects       bool  // some of others are objects
+	arrays        bool
+}
