@@ -62,8 +62,8 @@ func (p *policy) departs(body []byte, f schema.Failure) *Error {
 	e.Keyword, e.Message = f.Keyword, sentence(f.Keyword, deny.SchemaViolation)
 	e.Pointer = p.schema.vocab.pointerTo(body, f.At)
 	switch {
-	case f.Missing != "":
-		e.Pointer += "/" + p.schema.vocab.show(f.Missing)
+	case f.Missing() != "":
+		e.Pointer += "/" + p.schema.vocab.show(f.Missing())
 	case f.NameEnd > 0:
 		name := string(jsonscan.AppendUnquoted(nil, body[f.NameStart:f.NameEnd]))
 		if f.Keyword == "case" || f.Keyword == "propertyNames" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"slices"
@@ -51,7 +52,7 @@ type Config struct {
 	Engine Engine
 	// Limits bounds the structure. Zero fields mean their defaults.
 	Limits Limits
-	// MaxBody bounds the body in bytes. Zero means DefaultMaxBody; a negative value is refused.
+	// MaxBody bounds the body in bytes. Zero means DefaultMaxBody; a negative value and one from 2 GiB on are refused.
 	MaxBody int64
 	// ContentTypes lists the accepted media types in lower case, without parameters or wildcards. A "+json" type must
 	// be listed like any other. Empty means application/json. The types a browser sends to other sites without asking
@@ -191,6 +192,8 @@ func newPolicy(cfg Config) (*policy, error) {
 	switch {
 	case cfg.MaxBody < 0:
 		fault("Config.MaxBody %d: a body must have a bound", cfg.MaxBody)
+	case cfg.MaxBody > math.MaxInt32:
+		fault("Config.MaxBody %d: a body that is held in memory must fit 31 bits", cfg.MaxBody)
 	case cfg.MaxBody == 0:
 		p.maxBody = DefaultMaxBody
 	}
@@ -277,7 +280,7 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 		e.Message = "The request body is empty."
 		return e
 	}
-	err := jsonscan.Scan(body, &p.limits, visitor)
+	err := guarded(body, &p.limits, visitor)
 	if err == nil {
 		return nil
 	}
@@ -300,6 +303,17 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 	e.Message = sentence(se.Limit, deny.Code(se.Code))
 	e.cause = err
 	return e
+}
+
+// guarded is jsonscan.Scan that fails closed: a panic below, in a format of the schema library say, is an error without its
+// text.
+func guarded(body []byte, limits *jsonscan.Limits, visitor jsonscan.Visitor) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errEngine
+		}
+	}()
+	return jsonscan.Scan(body, limits, visitor)
 }
 
 // conform asks the engine about a body that scan accepted, with t along. A program has decided already.

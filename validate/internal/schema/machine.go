@@ -24,14 +24,21 @@ type Failure struct {
 	Keyword string
 	// At is the offset of the offending value.
 	At int
-	// Missing is the first absent member, for required and its relatives.
-	Missing string
 	// NameStart and NameEnd are the span of the name of a member that is not allowed, between its quotes; 0 for none.
-	NameStart, NameEnd int
+	NameStart, NameEnd int32
 
+	missing *needed
 	// tag says that a constant of the value at At is wrong, mismatch that its kind, its constant or that of one of its members
 	// is: the value was not meant to be this alternative.
 	tag, mismatch bool
+}
+
+// Missing returns the first absent member, for required and its relatives, else "".
+func (f *Failure) Missing() string {
+	if f.missing == nil {
+		return ""
+	}
+	return f.missing.name
 }
 
 // Machine runs a Program along a scan. It is a [jsonscan.Visitor] and keeps its memory from one scan to the next. It is not
@@ -374,20 +381,20 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 			}
 		}
 		if !looked && sure && m.fold && m.variant(n, name) {
-			m.fail(r, s, Failure{Keyword: "case", At: f.start, NameStart: nameStart, NameEnd: nameEnd})
+			m.fail(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 			continue
 		}
 		if n.propertyNames != nil {
 			named := value{kind: jsonscan.String, raw: name, text: name, decoded: true}
 			if ok, _ := m.scalar(n.propertyNames.plan, &named); !ok {
-				m.fail(r, s, Failure{Keyword: "propertyNames", At: f.start, NameStart: nameStart, NameEnd: nameEnd})
+				m.fail(r, s, Failure{Keyword: "propertyNames", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 				continue
 			}
 		}
 		if n.additional != nil && !looked {
 			looked = true
 			if n.additional.always < 0 {
-				m.fail(r, s, Failure{Keyword: "additionalProperties", At: f.start, NameStart: nameStart, NameEnd: nameEnd})
+				m.fail(r, s, Failure{Keyword: "additionalProperties", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 				continue
 			}
 			m.demand(n.additional, l, sure, v)
@@ -540,6 +547,17 @@ func (m *Machine) close(data []byte, end int) {
 // settle hands the verdicts of a container's runs to those who asked, and forgets the runs.
 func (m *Machine) settle(f *frame) {
 	// Verdicts make the steps outside write to the stacks that are cut here, so they are taken out first.
+	if len(m.runs) == f.base.runs+1 && len(m.links) == f.base.links { // nearly always: one schema, asked for once
+		run := &m.runs[f.base.runs]
+		l, i := run.owner, m.evals[run.first].fail
+		var why Failure
+		if i >= 0 {
+			why = m.fails[i]
+		}
+		m.cut(f.base)
+		m.answer(l, i < 0, why)
+		return
+	}
 	type verdict struct {
 		l   link
 		ok  bool
@@ -580,7 +598,7 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 	if f.object {
 		for i := range n.required {
 			if !m.present(e, n.required[i].bit) {
-				m.fail(r, s, Failure{Keyword: "required", At: f.start, Missing: n.required[i].name})
+				m.fail(r, s, Failure{Keyword: "required", At: f.start, missing: &n.required[i]})
 				return
 			}
 		}
@@ -595,7 +613,7 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 			}
 			for j := range d.needs {
 				if !m.present(e, d.needs[j].bit) {
-					m.fail(r, s, Failure{Keyword: d.keyword, At: f.start, Missing: d.needs[j].name})
+					m.fail(r, s, Failure{Keyword: d.keyword, At: f.start, missing: &d.needs[j]})
 					return
 				}
 			}
@@ -726,7 +744,7 @@ func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
 			continue
 		}
 		if f.object {
-			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: int(k.nameStart), NameEnd: int(k.nameEnd)})
+			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
 		} else {
 			m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
 		}
@@ -790,7 +808,7 @@ func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 		why := m.local(p.steps[0].n, v)
 		return why.Keyword == "", why
 	}
-	var few [16]Failure
+	var few [8]Failure
 	whys := few[:0]
 	if len(p.steps) > len(few) {
 		whys = make([]Failure, 0, len(p.steps))
