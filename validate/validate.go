@@ -263,7 +263,7 @@ func (p *policy) check(body []byte) *Error {
 	if p.schema == nil {
 		return p.scan(body, nil)
 	}
-	t := newPass(p.schema, !p.limits.AllowFoldCollisions, nil)
+	t := newPass(p.schema, &p.limits, nil)
 	defer t.release()
 	if e := p.scan(body, t); e != nil {
 		return e

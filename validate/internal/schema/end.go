@@ -11,8 +11,11 @@ func (m *Machine) close(data []byte, end int) {
 	f := m.frames[len(m.frames)-1]
 	raw := data[f.start:end]
 	for r := f.runs - 1; r >= f.base.runs; r-- {
+		live, _ := m.masks(&m.runs[r])
 		for s := len(m.runs[r].plan.steps) - 1; s >= 0; s-- {
-			m.finish(r, s, &f, raw, data)
+			if live.has(s) {
+				m.finish(r, s, &f, raw, data)
+			}
 		}
 	}
 	m.frames = m.frames[:len(m.frames)-1]
@@ -68,13 +71,13 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 	st := &run.plan.steps[s]
 	n := st.n
 	e := &m.evals[run.first+s]
-	if e.fail >= 0 || n.always > 0 {
+	if n.always > 0 {
 		return
 	}
 	fail := func(keyword string) { m.fail(r, s, Failure{Keyword: keyword, At: f.start}) }
 	if f.object {
 		for i := range n.required {
-			if !m.present(e, n.required[i].bit) {
+			if !m.present(run, e, n.required[i].bit) {
 				m.fail(r, s, Failure{Keyword: "required", At: f.start, missing: &n.required[i]})
 				return
 			}
@@ -85,18 +88,18 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 		}
 		for i := range n.dependent {
 			d := &n.dependent[i]
-			if !m.present(e, d.bit) {
+			if !m.present(run, e, d.bit) {
 				continue
 			}
 			for j := range d.needs {
-				if !m.present(e, d.needs[j].bit) {
+				if !m.present(run, e, d.needs[j].bit) {
 					m.fail(r, s, Failure{Keyword: d.keyword, At: f.start, missing: &d.needs[j]})
 					return
 				}
 			}
 		}
 		for i := range n.whenPresent {
-			if why := m.why(run, st.whenPresent[i]); why != nil && m.present(e, n.whenPresent[i].bit) {
+			if why := m.why(run, st.whenPresent[i]); why != nil && m.present(run, e, n.whenPresent[i].bit) {
 				m.fail(r, s, *why)
 				return
 			}
@@ -134,7 +137,9 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 	}
 }
 
-func (m *Machine) present(e *eval, bit int) bool { return m.bits[int(e.bits)+bit>>6]>>(bit&63)&1 == 1 }
+func (m *Machine) present(run *run, e *eval, bit int) bool {
+	return m.bits[run.live+int(e.bits)+bit>>6]>>(bit&63)&1 == 1
+}
 
 // why returns the failure of a step, nil when it has not failed.
 func (m *Machine) why(run *run, step int) *Failure {
@@ -262,7 +267,7 @@ func (m *Machine) help(r, s int, f *frame) {
 		}
 	}
 	for i, w := range st.whenPresent {
-		if f.object && m.present(&m.evals[run.first+s], st.n.whenPresent[i].bit) {
+		if f.object && m.present(run, &m.evals[run.first+s], st.n.whenPresent[i].bit) {
 			visit(w)
 		}
 	}

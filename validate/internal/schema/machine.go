@@ -3,6 +3,7 @@ package schema
 import (
 	"bytes"
 	"errors"
+	"math/bits"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -44,6 +45,7 @@ func (f *Failure) Missing() string {
 type Machine struct {
 	root    *plan
 	fold    bool
+	exact   bool
 	refused bool
 	failure Failure
 	work    int // evaluations begun, for the test that bounds them
@@ -83,6 +85,7 @@ type marker struct{ runs, evals, links, marks, fails, bits int }
 type run struct {
 	plan  *plan
 	first int // its evaluations
+	live  int // two masks in bits: the steps that are still of interest, and those that have failed but look out for constants
 	must  bool
 	dead  bool // it has failed
 	owner link
@@ -91,10 +94,9 @@ type run struct {
 // eval is the state of one step.
 type eval struct {
 	fail     int32 // an index of fails, -1 while it has not failed
-	off      bool  // nobody needs the verdict any more
 	n        int32 // members so far
 	contains int32
-	bits     int32
+	bits     int32 // where the presence of its names is noted, from the masks of the run on
 	marks    int32 // the first of its marks, -1 for none
 	// matched is the first mark of an item that contains matched.
 	matched int32
@@ -126,9 +128,9 @@ type mark struct {
 }
 
 // Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
-// are refused wherever the schema applies for sure.
-func (m *Machine) Start(p *Program, fold bool) {
-	m.root, m.fold = p.root, fold
+// are refused wherever the schema applies for sure; exact that the scan refuses a name that occurs twice.
+func (m *Machine) Start(p *Program, fold, exact bool) {
+	m.root, m.fold, m.exact = p.root, fold, exact
 	m.refused, m.failure = false, Failure{}
 	m.depth, m.skip, m.work = 0, 0, 0
 	m.frames = m.frames[:0]
@@ -234,16 +236,9 @@ func (m *Machine) begin(r int, f *frame) {
 	if f.object {
 		kind = tObject
 	}
-	for i := range run.plan.steps {
-		e := eval{fail: -1, marks: -1, matched: -1}
-		if n := run.plan.steps[i].n; f.object && n.bits > 0 {
-			e.bits = int32(len(m.bits))
-			for range (n.bits + 63) / 64 {
-				m.bits = append(m.bits, 0)
-			}
-		}
-		m.evals = append(m.evals, e)
-	}
+	run.live = len(m.bits)
+	m.evals = append(m.evals, run.plan.fresh...)
+	m.bits = append(m.bits, run.plan.bits...)
 	for i := range run.plan.steps {
 		n := run.plan.steps[i].n
 		switch {
@@ -290,38 +285,12 @@ func (m *Machine) ask(p *jsonscan.Path, v *value) {
 	}
 }
 
-// ready reports whether step i of run r needs to look at what comes.
-func (m *Machine) ready(r, i int) bool {
-	run := &m.runs[r]
-	e := &m.evals[run.first+i]
-	if e.off || e.fail >= 0 {
-		return false
-	}
-	st := &run.plan.steps[i]
-	if st.owner >= 0 {
-		if o := &m.evals[run.first+st.owner]; o.off || o.fail >= 0 {
-			e.off = true
-			return false
-		}
-	}
-	if st.guard >= 0 && m.evals[run.first+st.guard].fail >= 0 {
-		e.off = true
-		return false
-	}
-	return true
-}
-
 // item applies run r to the element with index i.
 func (m *Machine) item(r, i int, v *value) {
-	steps := m.runs[r].plan.steps
-	for s := range steps {
-		if !m.ready(r, s) {
-			continue
-		}
+	p := m.runs[r].plan
+	steps := p.steps
+	for s := m.next(r, p.items, -1); s >= 0; s = m.next(r, p.items, s) {
 		n := steps[s].n
-		if n.always > 0 {
-			continue
-		}
 		if n.maxItems >= 0 && i >= n.maxItems {
 			m.fail(r, s, Failure{Keyword: "maxItems", At: m.top().start})
 			continue
@@ -348,18 +317,38 @@ func (m *Machine) item(r, i int, v *value) {
 	}
 }
 
+// next returns the step of run r after the given one that is of interest, wants to see what comes, or looks out for constants;
+// -1 for none.
+func (m *Machine) next(r int, want mask, after int) int {
+	live := m.runs[r].live
+	for w := (after + 1) >> 6; w < len(want); w++ {
+		set := m.bits[live+w]&want[w] | m.bits[live+len(want)+w]
+		if w == (after+1)>>6 {
+			set &= ^uint64(0) << ((after + 1) & 63)
+		}
+		if set != 0 {
+			return w<<6 + bits.TrailingZeros64(set)
+		}
+	}
+	return -1
+}
+
+// masks returns the two masks of a run.
+func (m *Machine) masks(run *run) (live, watch mask) {
+	w := len(run.plan.members)
+	return m.bits[run.live : run.live+w], m.bits[run.live+w : run.live+2*w]
+}
+
 func (m *Machine) top() *frame { return &m.frames[len(m.frames)-1] }
 
 // member applies run r to a member of the object f.
 func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v *value) {
-	steps := m.runs[r].plan.steps
-	for s := range steps {
+	p := m.runs[r].plan
+	steps := p.steps
+	for s := m.next(r, p.members, -1); s >= 0; s = m.next(r, p.members, s) {
 		n := steps[s].n
-		if !m.ready(r, s) {
+		if m.evals[m.runs[r].first+s].fail >= 0 {
 			m.tagged(r, s, n, name, v)
-			continue
-		}
-		if n.always > 0 {
 			continue
 		}
 		e := &m.evals[m.runs[r].first+s]
@@ -372,7 +361,7 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 		pr, known := n.names[string(name)]
 		looked := known && pr.declared
 		if known && pr.bit >= 0 {
-			m.bits[int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
+			m.bits[m.runs[r].live+int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
 		}
 		if looked {
 			m.demand(pr.node, l, sure, v)
@@ -412,13 +401,14 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 // tagged lets a step that has failed see whether a constant says that the object was meant to be something else: a client
 // that sent an image with a typo wants to read of the typo, not that it is no text.
 func (m *Machine) tagged(r, s int, n *node, name []byte, v *value) {
-	e := &m.evals[m.runs[r].first+s]
-	if e.fail < 0 || m.fails[e.fail].mismatch || v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
+	if v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
 		return
 	}
 	pr := n.names[string(name)]
 	if pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
-		m.fails[e.fail].mismatch = true
+		m.fails[m.evals[m.runs[r].first+s].fail].mismatch = true
+		_, watch := m.masks(&m.runs[r])
+		watch[s>>6] &^= 1 << (s & 63)
 	}
 }
 
@@ -479,6 +469,9 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 		if !ok {
 			why.mismatch, why.tag = why.tag, false
 			m.fail(r, s, why)
+		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact {
+			live, _ := m.masks(&m.runs[r])
+			live.remove(st.settles)
 		}
 	case contained:
 		if !ok {
@@ -520,6 +513,11 @@ func (m *Machine) fail(r, s int, why Failure) {
 	}
 	m.fails = append(m.fails, why)
 	e.fail = int32(len(m.fails) - 1)
+	live, watch := m.masks(run)
+	live.remove(run.plan.steps[s].kills)
+	if run.plan.steps[s].tags && !why.mismatch {
+		watch.set(s)
+	}
 	for _, parent := range run.plan.steps[s].parents {
 		m.fail(r, parent, why)
 	}

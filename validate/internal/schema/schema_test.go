@@ -120,7 +120,7 @@ func TestNestedAlternativesCostWhatTheirTextCosts(t *testing.T) {
 		p := mustCompile(t, raw)
 		for _, depth := range []int{10, 60} {
 			var m schema.Machine
-			m.Start(p, false)
+			m.Start(p, false, true)
 			doc := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
 			if err := jsonscan.Scan(doc, nil, &m); err != nil && !errors.Is(err, schema.ErrRefused) {
 				t.Fatal(err)
@@ -182,8 +182,8 @@ func TestAMachineForgets(t *testing.T) {
 		prog := []*schema.Program{p, q}[rng.IntN(2)]
 		doc := []byte(docs[rng.IntN(len(docs))])
 		var fresh schema.Machine
-		fresh.Start(prog, true)
-		m.Start(prog, true)
+		fresh.Start(prog, true, true)
+		m.Start(prog, true, true)
 		want, got := jsonscan.Scan(doc, nil, &fresh), jsonscan.Scan(doc, nil, &m)
 		if fmt.Sprint(want) != fmt.Sprint(got) || fresh.Failure() != m.Failure() {
 			t.Fatalf("%s: %v %+v, fresh %v %+v", doc, got, m.Failure(), want, fresh.Failure())
@@ -198,7 +198,7 @@ func TestNothingIsAllocatedOnceWarm(t *testing.T) {
 	var m schema.Machine
 	var s jsonscan.Scanner
 	run := func() {
-		m.Start(p, true)
+		m.Start(p, true, true)
 		if err := s.Scan(doc, nil, &m); err != nil {
 			t.Fatal(err, m.Failure())
 		}
