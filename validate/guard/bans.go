@@ -95,7 +95,7 @@ func (b *bans) key(a netip.Addr) uint64 {
 	if hi == 0 {
 		return keyLoopback
 	}
-	if hi >= keyLoopback {
+	if hi>>56 == 0xff {
 		return 0 // multicast: no client
 	}
 	return hi
@@ -205,7 +205,7 @@ func (b *bans) add(key uint64, points float64, t time.Time) time.Duration {
 	}
 	age := b.age(now)
 	score := math.Exp2(e.level-age) + points
-	if score < b.threshold {
+	if score < b.threshold*(1-1e-6) { // levels are rounded: twice 50 must be 100
 		e.level = math.Log2(score) + age
 		return 0
 	}

@@ -304,7 +304,7 @@ var errNotMade = errors.New("guard: Guard was not made by New")
 func (g *Guard) made() bool { return g != nil && g.rules.Load() != nil }
 
 // SetRules replaces the address rules, whole: each request sees the old or the new ones. On an error, which joins all faults,
-// the old ones stay. Building takes about a second per million prefixes; requests do not wait for it.
+// the old ones stay. A million prefixes take about 0.4 s (see the benchmark); requests do not wait for it.
 func (g *Guard) SetRules(r Rules) error {
 	if !g.made() {
 		return errNotMade
@@ -318,7 +318,8 @@ func (g *Guard) SetRules(r Rules) error {
 }
 
 // Check decides about a request at the time now, without writing a reply: nil, or an *[Error]. The first rule that is broken
-// decides, in this order: address, ban, method, URL, headers, host, origin, probe, agent. A refusal costs the client its points.
+// decides, in this order: address, ban, method, URL, headers, host, origin, probe, agent. It counts nothing: [Guard.Handler]
+// does, or [Guard.ReportAddr].
 //
 // Inside a room of this module the client's address is the one that the outermost trusted proxies tell.
 func (g *Guard) Check(r *http.Request, now time.Time) error {
