@@ -285,6 +285,8 @@ func New(cfg Config) (*Guard, error) {
 	if !cfg.SkipBans {
 		g.bans = newBans(cfg.MaxClients, cfg.IPv6Bits, float64(cfg.BanPoints), cfg.HalfLife, cfg.Ban, cfg.MaxBan, cfg.ForgiveAfter)
 	}
+	// What has been compiled is not kept twice, nor shared with the caller.
+	cfg.Rules, cfg.TrustedProxies, cfg.Hosts, cfg.Origins, cfg.Probes, cfg.Agents, cfg.Points = Rules{}, nil, nil, nil, nil, nil, nil
 	g.cfg = cfg
 	return g, nil
 }

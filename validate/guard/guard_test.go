@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/memhttp"
 	"github.com/mantlet-go/mantlet/validate/guard"
 )
 
@@ -476,4 +478,31 @@ func TestEverythingAtOnce(t *testing.T) {
 	if n := wrong.Load(); n > 0 {
 		t.Errorf("%d wrong answers", n)
 	}
+}
+
+func TestARefusedClientCannotHoldItsConnectionWithABodyThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := must(t, guard.Config{})
+		srv := memhttp.New(t, g.Handler(room))
+		conn, err := srv.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		start := time.Now()
+		io.WriteString(conn, "POST /.env HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 404 || !resp.Close {
+			t.Fatalf("%v %v", resp, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the connection is still open: %v", err)
+		}
+		if d := time.Since(start); d > time.Second { // net/http lingers for half a second
+			t.Errorf("it took %v", d)
+		}
+	})
 }

@@ -33,6 +33,11 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			g.report(x, e)
 			g.count(x, r, addr, e.Rule, now)
 			if !g.cfg.Shadow {
+				if r.ContentLength != 0 {
+					// net/http waits for a short body to the end before it answers: no client that is refused by its
+					// head may hold a connection that way. An error means a writer without deadlines, as in tests.
+					_ = http.NewResponseController(w).SetReadDeadline(now)
+				}
 				x.RefuseWith(w, r, e.denial(), g.cfg.Deny)
 				return
 			}

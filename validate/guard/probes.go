@@ -63,7 +63,7 @@ func DefaultProbes() []Pattern {
 func DefaultAgents() []Pattern {
 	return append(expand([]family{
 		{whyScanner, "sqlmap nikto nuclei acunetix nessus openvas wpscan joomscan arachni w3af skipfish whatweb havij commix xsstrike jaeles " +
-			"netsparker invicti wapiti vega zmeu jorgee morfeus dalfox"},
+			"netsparker invicti wapiti zmeu jorgee morfeus dalfox"},
 		{whyBrute, "gobuster dirbuster dirb dirsearch feroxbuster ffuf wfuzz fhscan kiterunner"},
 		{whySurvey, "masscan zgrab zmap nmap censysinspect l9explore l9tcpid libredtail-http mozi"},
 	}),
@@ -92,7 +92,11 @@ func expand(families []family) []Pattern {
 type (
 	paths struct {
 		list         []Pattern
-		heads, tails [256][]chain
+		heads, tails [256]bucket
+	}
+	bucket struct {
+		chains   []chain
+		shortest int // no segment shorter than this matches: most paths end here
 	}
 	chain struct {
 		segments []segment
@@ -134,12 +138,15 @@ func newPaths(list []Pattern) (*paths, []error) {
 		if len(c.segments) == 0 {
 			continue
 		}
-		if first := c.segments[0]; first.kind == '<' {
-			last := first.text[len(first.text)-1]
-			m.tails[last] = append(m.tails[last], c)
-		} else {
-			m.heads[first.text[0]] = append(m.heads[first.text[0]], c)
+		first := c.segments[0].text
+		b := &m.heads[first[0]]
+		if c.segments[0].kind == '<' {
+			b = &m.tails[first[len(first)-1]]
 		}
+		if len(b.chains) == 0 || len(first) < b.shortest {
+			b.shortest = len(first)
+		}
+		b.chains = append(b.chains, c)
 	}
 	return m, faults
 }
@@ -151,9 +158,12 @@ func (m *paths) match(path string) *Pattern {
 		if seg == "" {
 			return nil
 		}
-		for _, side := range [2][]chain{m.heads[lowerByte(seg[0])], m.tails[lowerByte(seg[len(seg)-1])]} {
-			for i := range side {
-				if c := &side[i]; (first || !c.anchored) && c.matches(seg, rest) {
+		for _, b := range [2]*bucket{&m.heads[lowerByte(seg[0])], &m.tails[lowerByte(seg[len(seg)-1])]} {
+			if len(seg) < b.shortest {
+				continue
+			}
+			for i := range b.chains {
+				if c := &b.chains[i]; (first || !c.anchored) && c.matches(seg, rest) {
 					return &m.list[c.pattern]
 				}
 			}

@@ -289,7 +289,8 @@ func (hs *hosts) check(s string) string {
 // foreignPage reports whether a request was made by a browser on behalf of another site, with nothing that such a page cannot
 // send without the browser asking us first (Fetch standard, CORS-safelisted request-header). A page could make
 // all its visitors ask for /.env with an image; they must not be banned for it. Whoever writes the header himself gets his
-// refusals all the same, and no further: with a credential the request counts.
+// refusals all the same, and no further: with a credential the request counts. Browsers send the header over HTTPS and to
+// localhost only (Fetch Metadata section 2, "potentially trustworthy").
 func foreignPage(r *http.Request) bool {
 	v := r.Header["Sec-Fetch-Site"]
 	return len(v) == 1 && v[0] == "cross-site" && r.Header["Authorization"] == nil && r.Header["X-Api-Key"] == nil && r.Header["Api-Key"] == nil
