@@ -1,5 +1,5 @@
-// Package guard refuses requests by where they come from and how they are written, before anybody spends work on them, and shuts out
-// for a while whoever keeps being refused.
+// Package guard refuses requests by where they come from and how they are written, before anybody spends work on them, and
+// shuts out for a while whoever keeps being refused.
 //
 //	g, err := guard.New(guard.Config{Hosts: []string{"api.example.com"}})
 //	h = g.Handler(h)
@@ -33,8 +33,8 @@
 //
 // An IPv4 address, or the /64 of an IPv6 address. Clients behind one address translation share it: a neighbour can have them
 // all banned with five probes, as with every ban by address. Keep offices and partners in [Rules].Allow, which are never
-// banned. What a web page makes
-// the browsers of its visitors ask for does not count against them, where the browser says so (over HTTPS and on localhost).
+// banned. What a web page makes the browsers of its visitors ask for does not count against them, where the browser says so
+// (over HTTPS and on localhost).
 //
 // A request whose proxy headers nobody can vouch for has no address; see [Config].UnknownAddressOpen.
 //
@@ -43,8 +43,8 @@
 // The table of scores has a fixed size and no pointers. When a new client finds no free place among 16, the one with the lowest
 // score gives way, decayed to the same moment. A ban in force never gives way: whoever is banned cannot wash it out with other
 // addresses. Scores below a ban can be: every new client looks at 16 places, so among MaxClients/16 of them (4096 by default)
-// with higher scores one comes, on average, to the place of a given lower one. Where all 16 places hold bans, points of others are dropped and counted ([Stats]): the table fails
-// open, and neither grows nor refuses strangers.
+// with higher scores one comes, on average, to the place of a given lower one. Where all 16 places hold bans, points of others
+// are dropped and counted ([Stats]): the table fails open, and neither grows nor refuses strangers.
 //
 // # Cost
 //

@@ -21,11 +21,12 @@ import (
 const (
 	// DefaultMaxURL is in bytes: RFC 9110 section 4.1 recommends to support at least 8000.
 	DefaultMaxURL = 8 << 10
-	// DefaultMaxHeaderBytes is a thirty-second of what net/http takes by default (1 MiB); other servers stop at 8 to 32 KiB.
+	// DefaultMaxHeaderBytes is a thirty-second of what net/http takes by default (1 MiB); nginx takes four lines of 8 KiB,
+	// Node.js 16 KiB in all.
 	DefaultMaxHeaderBytes = 32 << 10
-	// DefaultMaxHeaderValue holds a token with many claims.
+	// DefaultMaxHeaderValue is twice what Apache takes (LimitRequestFieldSize), for tokens with many claims.
 	DefaultMaxHeaderValue = 16 << 10
-	// DefaultMaxHeaders is three times what a browser behind two proxies sends.
+	// DefaultMaxHeaders is what Apache takes (LimitRequestFields).
 	DefaultMaxHeaders = 100
 
 	// DefaultBanPoints is the score of a ban: 5 probes, 20 wrong keys, or 100 bodies that do not fit the schema.
@@ -41,8 +42,8 @@ const (
 	DefaultForgiveAfter = 24 * time.Hour
 	// DefaultMaxClients is the size of the table of scores: 2 MiB.
 	DefaultMaxClients = 1 << 16
-	// DefaultIPv6Bits is the prefix of one IPv6 client: the smallest network a site gets (RFC 6177), and what one host can
-	// take all addresses of (RFC 8981).
+	// DefaultIPv6Bits is the prefix of one IPv6 client: a subnet (RFC 7421), in which one host can take any number of
+	// addresses (RFC 8981).
 	DefaultIPv6Bits = 64
 )
 
@@ -60,7 +61,8 @@ type Config struct {
 	// UnknownAddressOpen lets requests in whose client address nobody can vouch for: a proxy whose headers contradict each
 	// other, a Unix socket. They are on no list and have no score. By default they get 403, because a client can bring them
 	// about (with a Forwarded header of its own, say, where the proxy writes X-Forwarded-For) and would be past Deny
-	// and every ban. They are not counted as one client either: a single attacker could then have them all banned.
+	// and every ban. They are not counted as one client either: a single attacker could then have them all banned. A
+	// handler that makes requests itself and serves them in process has to set their RemoteAddr.
 	UnknownAddressOpen bool
 
 	// Methods lists the methods that come through; others get 405. Empty means GET, HEAD, POST, PUT, PATCH, DELETE and
@@ -68,8 +70,8 @@ type Config struct {
 	Methods []string
 	// Hosts lists what the Host header may say, against DNS rebinding and host header attacks: names or addresses, in any
 	// case, IPv6 in brackets, with a port when only that one is meant. A trailing dot of a name does not matter. Another
-	// host gets 421 (RFC 9110 section 15.5.20: not a host this server is authoritative for, on no account retried on the
-	// same connection), a malformed or missing one 400 (RFC 9112 section 3.2). Empty means that Host is not looked at; set it
+	// host gets 421 (RFC 9110 sections 7.4 and 15.5.20: a host this server does not answer for), a malformed or missing one
+	// 400 (RFC 9112 section 3.2). Empty means that Host is not looked at; set it
 	// for everything that listens on localhost or in a private network.
 	Hosts []string
 	// Origins lists the web origins, such as https://chat.example.com, that may send requests from a page; another Origin
@@ -224,7 +226,8 @@ func New(cfg Config) (*Guard, error) {
 		g.origins = make(map[string]bool, len(cfg.Origins))
 		for i, o := range cfg.Origins {
 			u, err := url.Parse(o)
-			if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != o || lower(o) != o {
+			if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != o || lower(o) != o ||
+				u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
 				fault("Origins[%d] %q is no origin as a browser writes it: scheme://host in lower case, with the port unless it is the scheme's", i, o)
 			}
 			g.origins[o] = true

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
@@ -28,24 +27,28 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		addr := x.Addr(r, g.proxies)
-		now := time.Now()
-		if e := g.check(r, addr, now); e != nil {
+		now, counted := time.Now(), addr
+		if foreignPage(r) { // asked now: those inside may take the credentials off the request
+			counted = netip.Addr{} // which has no score
+		}
+		switch e := g.check(r, addr, now); {
+		case e == nil:
+			// Deferred: a room that refuses in the middle of a stream ends it by a panic.
+			defer g.feed(x, counted)
+		default:
 			g.report(x, e)
-			g.count(x, r, addr, e.Rule, now)
-			if !g.cfg.Shadow {
-				if r.ContentLength != 0 {
-					// net/http waits for a short body to the end before it answers: no client that is refused by its
-					// head may hold a connection that way. An error means a writer without deadlines, as in tests.
-					_ = http.NewResponseController(w).SetReadDeadline(now)
-				}
-				x.RefuseWith(w, r, e.denial(), g.cfg.Deny)
-				return
+			g.count(x, counted, e.Rule, now)
+			if g.cfg.Shadow {
+				break // without feed: enforced, the rooms inside would not have been asked
 			}
-			next.ServeHTTP(w, r) // one request, one count: what the rooms inside say of it comes on top nowhere
+			if r.ContentLength != 0 {
+				// net/http waits for a short body to the end before it answers: no client that is refused by its head
+				// may hold a connection that way. An error means a writer without deadlines, as in tests.
+				_ = http.NewResponseController(w).SetReadDeadline(now)
+			}
+			x.RefuseWith(w, r, e.denial(), g.cfg.Deny)
 			return
 		}
-		// Deferred: a room that refuses in the middle of a stream ends it by a panic.
-		defer g.feed(x, r, addr)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -55,33 +58,25 @@ type countedKey struct{ *Guard }
 
 // feed counts the refusal that a room inside has left in the exchange. A failure of our own, 500 and above, is nobody's fault
 // out there.
-func (g *Guard) feed(x *exchange.Exchange, r *http.Request, addr netip.Addr) {
+func (g *Guard) feed(x *exchange.Exchange, addr netip.Addr) {
 	d := x.Denial()
 	if d == nil || d.Stage == stage || d.Status() >= 500 || x.Get(countedKey{g}) != nil {
 		return
 	}
 	x.Put(countedKey{g}, true)
-	code := d.Code
-	if code == "" {
-		code = deny.InternalError
-	}
-	g.count(x, r, addr, string(code), time.Now())
+	g.count(x, addr, string(d.Code), time.Now())
 }
 
 // count gives the client the points of a rule or code, and records the ban that follows.
-func (g *Guard) count(x *exchange.Exchange, r *http.Request, addr netip.Addr, reason string, now time.Time) {
-	points := g.points[reason]
-	if points == 0 || foreignPage(r) {
-		return
-	}
-	if length := g.add(addr, points, now); length > 0 {
+func (g *Guard) count(x *exchange.Exchange, addr netip.Addr, reason string, now time.Time) {
+	if length := g.add(addr, g.points[reason], now); length > 0 {
 		g.banned(x, addr, reason, length)
 	}
 }
 
 // Report gives the client of a request points for something only its handler or another middleware saw: a log-in that failed, an
-// answer of an upstream. ctx is the request's context inside [Guard.Handler]; outside of it nothing happens. Points that are
-// not positive do nothing.
+// answer of an upstream. ctx is the request's context inside [Guard.Handler]; one that has met no room of this module does
+// nothing, and so do points that are not positive.
 func (g *Guard) Report(ctx context.Context, points int) {
 	x := exchange.From(ctx)
 	if x == nil || !g.made() || points <= 0 {

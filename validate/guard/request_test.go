@@ -66,7 +66,7 @@ var agentsOfClients = []string{
 	"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15",
 	"Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)",
 	"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "GPTBot/1.2", "ClaudeBot/1.0", "kube-probe/1.31", "Prometheus/2.55.0", "ELB-HealthChecker/2.0",
-	"GoogleHC/1.0", "UptimeRobot/2.0", "nucleic-acid-tools/1.0", "Vegafusion/1", "amass-scanner", "Nmapper", "sqlmapper/2",
+	"GoogleHC/1.0", "UptimeRobot/2.0", "nucleic-acid-tools/1.0", "Vegafusion/1", "amass-scanner", "Nmapper", "sqlmapper/2", "minmap/1.0", "Zerozmap",
 }
 
 func TestNoPathOrProgramOfAnInferenceAPIIsRefused(t *testing.T) {

@@ -126,6 +126,29 @@ func TestALookUpSaysWhatALinearScanSays(t *testing.T) {
 	}
 }
 
+func TestALookUpAmongAHundredThousandSaysWhatALinearScanSays(t *testing.T) {
+	tries := 1000
+	if testing.Short() || raced.Enabled {
+		tries = 50
+	}
+	list := many(100_000)
+	r := guard.Rules{Allow: list[:30_000], Deny: list[20_000:]}
+	g := must(t, guard.Config{Rules: r, SkipBans: true})
+	rnd := rand.New(rand.NewPCG(11, 12))
+	var seen [3]int
+	for range tries {
+		a := edge(rnd, list[rnd.IntN(len(list))])
+		got := g.Lookup(a)
+		if want := linear(r, a); got != want {
+			t.Fatalf("%v is %d, want %d", a, got, want)
+		}
+		seen[got]++
+	}
+	if slices.Min(seen[:]) == 0 {
+		t.Errorf("the addresses prove little: %v", seen)
+	}
+}
+
 func edge(rnd *rand.Rand, p netip.Prefix) netip.Addr {
 	a := p.Masked().Addr()
 	if rnd.IntN(2) == 0 {
