@@ -50,6 +50,7 @@
 //
 // No allocation for a request that passes, beyond the exchange that the outermost room makes. An address look-up is a walk of at
 // most a few nodes of 32 bytes; while nobody is banned the table is not looked at, otherwise it costs a hash and a lock
-// among 64. All checks are linear in the size of the request line and header, without regular expressions. See the
-// benchmarks.
+// among 64. All checks are linear in the size of the request line and header, without regular expressions. Measured on two
+// shared cores of an AMD EPYC: an address among 100,000 prefixes 30 ns (IPv4) and 59 ns (IPv6); all checks of a chat request
+// 0.8 microseconds; the worst path and the worst User-Agent within the bounds, 24 kB of near misses, 0.26 ms together.
 package guard

@@ -59,10 +59,11 @@ type Config struct {
 	// whoever opened the connection. Inside another room that has set its own, theirs count. A prefix of length 0 is refused.
 	TrustedProxies []netip.Prefix
 	// UnknownAddressOpen lets requests in whose client address nobody can vouch for: a proxy whose headers contradict each
-	// other, a Unix socket. They are on no list and have no score. By default they get 403, because a client can bring them
-	// about (with a Forwarded header of its own, say, where the proxy writes X-Forwarded-For) and would be past Deny
-	// and every ban. They are not counted as one client either: a single attacker could then have them all banned. A
-	// handler that makes requests itself and serves them in process has to set their RemoteAddr.
+	// other, a Unix socket. They are on no list, so that Rules.AllowOnly refuses them still, and have no score. By default
+	// they get 403, because a client can bring them about (with a Forwarded header of its own, say, where the proxy writes
+	// X-Forwarded-For) and would be past Deny and every ban. They are not counted as one client either: a single attacker
+	// could then have them all banned. A handler that makes requests itself and serves them in process has to set their
+	// RemoteAddr.
 	UnknownAddressOpen bool
 
 	// Methods lists the methods that come through; others get 405. Empty means GET, HEAD, POST, PUT, PATCH, DELETE and
@@ -234,30 +235,12 @@ func New(cfg Config) (*Guard, error) {
 		}
 	}
 
-	switch {
-	case cfg.SkipProbes && cfg.Probes != nil:
-		fault("Probes and SkipProbes contradict each other")
-	case cfg.Probes != nil && len(cfg.Probes) == 0:
-		fault("Probes is empty: nil means DefaultProbes, SkipProbes none")
-	case !cfg.SkipProbes:
-		list := slices.Clone(cfg.Probes)
-		if list == nil {
-			list = DefaultProbes()
-		}
+	if list := table(fault, "Probes", cfg.Probes, cfg.SkipProbes, DefaultProbes); list != nil {
 		var bad []error
 		g.probes, bad = newPaths(list)
 		faults = append(faults, bad...)
 	}
-	switch {
-	case cfg.SkipAgents && cfg.Agents != nil:
-		fault("Agents and SkipAgents contradict each other")
-	case cfg.Agents != nil && len(cfg.Agents) == 0:
-		fault("Agents is empty: nil means DefaultAgents, SkipAgents none")
-	case !cfg.SkipAgents:
-		list := slices.Clone(cfg.Agents)
-		if list == nil {
-			list = DefaultAgents()
-		}
+	if list := table(fault, "Agents", cfg.Agents, cfg.SkipAgents, DefaultAgents); list != nil {
 		var bad []error
 		g.agents, bad = newAgents(list)
 		faults = append(faults, bad...)
@@ -302,6 +285,21 @@ func setDefault[T int | time.Duration](fault func(string, ...any), name string, 
 	if *v == 0 {
 		*v = def
 	}
+}
+
+// table returns the patterns that count, nil for none.
+func table(fault func(string, ...any), name string, list []Pattern, skip bool, def func() []Pattern) []Pattern {
+	switch {
+	case skip && list != nil:
+		fault("%s and Skip%s contradict each other", name, name)
+	case skip:
+		return nil
+	case list == nil:
+		return def()
+	case len(list) == 0:
+		fault("%s is empty: nil means Default%s, Skip%s none", name, name, name)
+	}
+	return slices.Clone(list)
 }
 
 var errNotMade = errors.New("guard: Guard was not made by New")
@@ -350,7 +348,7 @@ func (g *Guard) check(r *http.Request, addr netip.Addr, now time.Time) *Error {
 		return &Error{Status: deny.InternalError.Status(), Code: string(deny.InternalError), Message: deny.InternalError.Message(), cause: errNotMade}
 	}
 	if !addr.IsValid() {
-		if !g.cfg.UnknownAddressOpen {
+		if !g.cfg.UnknownAddressOpen || g.rules.Load().allowOnly {
 			return refuse(RuleUnknownAddress, nil)
 		}
 	} else {

@@ -136,6 +136,8 @@ func TestAContradictionInProxyHeadersIsNoWayAroundTheLists(t *testing.T) {
 	}
 	open := cfg
 	open.UnknownAddressOpen = true
+	only := open
+	only.Rules = guard.Rules{Allow: prefixes("0.0.0.0/0", "::/0"), AllowOnly: true}
 	for i, tc := range []struct {
 		w    *httptest.ResponseRecorder
 		want int
@@ -145,6 +147,8 @@ func TestAContradictionInProxyHeadersIsNoWayAroundTheLists(t *testing.T) {
 		{send(cfg, "X-Forwarded-For", "192.0.2.1", "Forwarded", "for=198.51.100.1"), 403},
 		{send(cfg, "X-Forwarded-For", "unknown"), 403},
 		{send(open, "X-Forwarded-For", "unknown"), 200},
+		{send(only, "X-Forwarded-For", "unknown"), 403},
+		{send(only, "X-Forwarded-For", "192.0.2.1"), 200},
 		{send(open, "X-Forwarded-For", "192.0.2.1"), 403},
 	} {
 		if tc.w.Code != tc.want {

@@ -354,6 +354,25 @@ func TestOnlyTheConfiguredHostsAreAnswered(t *testing.T) {
 	}
 }
 
+// CVE-2024-28224: a web page whose name was rebound to 127.0.0.1 could use the API of Ollama before 0.1.29 on its visitor's machine,
+// as if it were of the same origin. The browser still sends the page's name as Host.
+func TestCVE202428224AReboundNameDoesNotReachALocalModelServer(t *testing.T) {
+	g := must(t, guard.Config{Hosts: []string{"localhost", "127.0.0.1", "[::1]"}})
+	for _, host := range []string{"rebind.attacker.example:11434", "7f000001.c0a80001.rbndr.us:11434", "localhost.attacker.example:11434"} {
+		r := httptest.NewRequest("GET", "http://"+host+"/api/tags", nil)
+		r.RemoteAddr = "127.0.0.1:50000"
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		if got := rule(g, r); got != guard.RuleHost {
+			t.Errorf("%s: %q", host, got)
+		}
+	}
+	r := httptest.NewRequest("GET", "http://localhost:11434/api/tags", nil)
+	r.RemoteAddr = "127.0.0.1:50000"
+	if got := rule(g, r); got != "" {
+		t.Error(got)
+	}
+}
+
 func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
 	g := must(t, guard.Config{Origins: []string{"https://chat.example.com", "http://localhost:3000"}})
 	for o, want := range map[string]string{
