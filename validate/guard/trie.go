@@ -46,7 +46,9 @@ func words(a netip.Addr) (hi, lo uint64) {
 // are only three of them. And a stretch of the address on which all prefixes of a node agree is compared in one step, so
 // that a list of single IPv6 addresses does not become chains of 20 nodes each. Immutable after newTrie.
 type trie struct {
-	root  []uint32 // by the first 16 bits: a verdict, or firstNode + a node; nil for short lists
+	head  uint64   // the first skip bits, on which all rules agree, when there is a root
+	skip  uint     // at most 48
+	root  []uint32 // by the 16 bits behind them: a verdict, or firstNode + a node; nil for short lists
 	nodes []node   // nodes[0] is the top without root, and nobody's child
 	top   verdict  // the answer where there are no nodes at all
 }
@@ -85,17 +87,19 @@ func newTrie(rules []rule) trie {
 		t.nodes = slices.Clip(t.nodes)
 		return t
 	}
+	t.skip = min(agreed(rules), 48)
+	t.head = rules[0].hi
 	t.root = make([]uint32, 1<<16)
 	for i := range t.root {
 		t.root[i] = uint32(t.top)
 	}
-	group(rules, 0, 16, func(at, n uint64, is verdict) {
+	group(rules, t.skip, 16, func(at, n uint64, is verdict) {
 		for i := at; i < at+n; i++ {
 			t.root[i] = uint32(is)
 		}
 	}, func(at uint64, list []rule) {
 		slot := t.grow(1)
-		t.fill(slot, list, 16, verdict(t.root[at]))
+		t.fill(slot, list, t.skip+16, verdict(t.root[at]))
 		t.root[at] = firstNode + slot
 	})
 	t.nodes = slices.Clip(t.nodes)
@@ -136,17 +140,23 @@ func (t *trie) grow(n int) uint32 {
 	return slot
 }
 
+// agreed returns how many leading bits are the same in all of some sorted rules, and part of each.
+func agreed(rules []rule) uint {
+	first, last := rules[0], rules[len(rules)-1]
+	n := uint(bits.LeadingZeros64(first.hi ^ last.hi))
+	if n == 64 {
+		n += uint(bits.LeadingZeros64(first.lo ^ last.lo))
+	}
+	for i := range rules {
+		n = min(n, uint(rules[i].bits))
+	}
+	return n
+}
+
 // fill makes the node at slot out of sorted rules, which all are longer than depth and agree up to there; out is the answer
 // for what none of them matches.
 func (t *trie) fill(slot uint32, rules []rule, depth uint, out verdict) {
-	first, last := rules[0], rules[len(rules)-1]
-	common := uint(bits.LeadingZeros64(first.hi ^ last.hi))
-	if common == 64 {
-		common += uint(bits.LeadingZeros64(first.lo ^ last.lo))
-	}
-	for i := range rules {
-		common = min(common, uint(rules[i].bits))
-	}
+	first, common := rules[0], agreed(rules)
 	if len(rules) == 1 || common >= depth+6 {
 		n := node{a: first.hi, b: first.lo, c: ^uint64(0) << (63 - (common-1)%64), bits: uint8(common), in: out, out: out}
 		if uint(first.bits) == common {
@@ -198,11 +208,14 @@ func (t *trie) lookup(hi, lo uint64) verdict {
 	var at uint32
 	var depth uint
 	if t.root != nil {
-		e := t.root[hi>>48]
+		if (hi^t.head)>>(64-t.skip) != 0 {
+			return t.top
+		}
+		e := t.root[hi<<t.skip>>48]
 		if e < firstNode {
 			return verdict(e)
 		}
-		at, depth = e-firstNode, 16
+		at, depth = e-firstNode, t.skip+16
 	} else if len(t.nodes) == 0 {
 		return t.top
 	}

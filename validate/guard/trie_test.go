@@ -88,7 +88,7 @@ func TestALookUpSaysWhatALinearScanSays(t *testing.T) {
 		few6 uint64
 	}{
 		{0, 0, 0}, {1, ^uint32(0), ^uint64(0)}, {3, 0xff00ff00, 0xff00}, {10, 0xf000000f, 0xf000000f0000}, {40, ^uint32(0), ^uint64(0)},
-		{100, 0x0f0f0f0f, 0xff}, {100, ^uint32(0), 0xffffffff0000}, {100, 0xff, 0x8000000000000001}, {4000, ^uint32(0), ^uint64(0)}, {5000, 0xffff, 0xffff},
+		{100, 0x0f0f0f0f, 0xff}, {100, ^uint32(0), 0xffffffff0000}, {100, 0xff, 0x8000000000000001}, {4000, ^uint32(0), ^uint64(0)}, {5000, 0xffff, 0xffff}, {5000, 0xffff, 0xffff_0000_ffff},
 	}
 	for round := 0; addresses > 0; round++ {
 		s := shapes[round%len(shapes)]
@@ -146,6 +146,29 @@ func TestALookUpAmongAHundredThousandSaysWhatALinearScanSays(t *testing.T) {
 	}
 	if slices.Min(seen[:]) == 0 {
 		t.Errorf("the addresses prove little: %v", seen)
+	}
+}
+
+func TestRulesThatAgreeOnALongHeadAreToldFromTheirNeighbours(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(13, 14))
+	var r guard.Rules
+	for range 5000 { // single addresses of one /64
+		a := addr6(rnd, 0).As16()
+		for i := 8; i < 16; i++ {
+			a[i] = byte(rnd.Uint32())
+		}
+		r.Deny = append(r.Deny, netip.PrefixFrom(netip.AddrFrom16(a), 128))
+	}
+	for _, r := range []guard.Rules{r, {Deny: r.Deny, Allow: prefixes("::/0")}, {Deny: r.Deny, Allow: prefixes("2001::/48")}, {Deny: r.Deny, Allow: prefixes("2001::/49", "2001:0:0:1::/64")}} {
+		g := must(t, guard.Config{Rules: r, SkipBans: true})
+		for i := range 300 {
+			a := edge(rnd, r.Deny[i])
+			for _, a := range []netip.Addr{a, netip.MustParseAddr("2001:0:0:1::1"), netip.MustParseAddr("2001:0:1::1"), netip.MustParseAddr("2000::"), netip.MustParseAddr("2001::")} {
+				if got, want := g.Lookup(a), linear(r, a); got != want {
+					t.Fatalf("%v is %d, want %d", a, got, want)
+				}
+			}
+		}
 	}
 }
 
