@@ -281,7 +281,7 @@ func TestTheLowestScoreGivesWayDecayedToTheSameMoment(t *testing.T) {
 }
 
 func TestManyReportAndAskAtOnce(t *testing.T) {
-	g := must(t, guard.Config{MaxClients: 256, BanPoints: 1000})
+	g := must(t, guard.Config{MaxClients: 256, BanPoints: 1000, HalfLife: 1000 * time.Hour})
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
