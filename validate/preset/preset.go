@@ -100,12 +100,13 @@ func (p Preset) Handler(next http.Handler) http.Handler {
 	}
 	rt := &router{mux: http.NewServeMux()}
 	for _, r := range p.Routes {
+		h := noBody(next)
 		if r.Body != nil {
-			rt.handle(r.Pattern, r.Body.Handler(next))
-		} else {
-			rt.handle(r.Pattern, noBody(next))
+			h = r.Body.Handler(next)
 		}
+		rt.handle(r.Pattern, checked(p.headers, h)) // only here: an unknown path is 404 whatever the headers say
 	}
+	p.headers = nil
 	return p.Guard(rt)
 }
 
@@ -118,22 +119,29 @@ func (p Preset) Guard(next http.Handler) http.Handler {
 		panic("preset: Preset.Guard: next is nil")
 	}
 	p.Hosts, p.Origins = slices.Clone(p.Hosts), slices.Clone(p.Origins)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, w, r := exchange.Enter(w, r)
-		defer x.Leave()
-		d := p.admit(r)
-		if d == nil && p.headers != nil {
-			d = p.headers(r)
-		}
-		if d != nil {
-			x.Refuse(w, r, d)
-			return
-		}
+	next = checked(p.headers, next)
+	return checked(p.admit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
 			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
 			delete(r.Header, "Upgrade")
 			delete(r.Header, "Http2-Settings")
 			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
+// checked returns a handler that runs next when the check, if there is one, has nothing against the request.
+func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Handler {
+	if check == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		if d := check(r); d != nil {
+			x.Refuse(w, r, d)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
