@@ -223,6 +223,7 @@ var honest = []struct{ preset, path, body string }{
 	{"llamacpp", "/completion", `{"prompt":[12,34,"b",56]}`},
 	{"llamacpp", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"cache_prompt":true,"chat_template_kwargs":{"enable_thinking":false},"reasoning_format":"none","timings_per_token":true,"min_p":0.1,"stream":true}`},
 	{"llamacpp", "/tokenize", `{"content":"Hello","add_special":true,"with_pieces":true}`},
+	{"llamacpp", "/v1/embeddings", `{"input":[[1,2],[3]],"model":"m","dimensions":256,"encoding_format":"base64","embd_normalize":2}`},
 	{"llamacpp", "/embedding", `{"content":"hi","embd_normalize":2}`},
 	{"tgi", "/generate", `{"inputs":"What is Deep Learning?","parameters":{"max_new_tokens":20,"best_of":1,"decoder_input_details":false,"details":true,"do_sample":true,"repetition_penalty":1.03,"return_full_text":false,"seed":null,"stop":["photographer"],"temperature":0.5,"top_k":10,"top_n_tokens":5,"top_p":0.95,"truncate":null,"typical_p":0.95,"watermark":true,"grammar":{"type":"json","value":{"properties":{"location":{"type":"string"}}}}}}`},
 	{"tgi", "/generate", `{"inputs":"![](data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==)What is this? See [a link](https://example.org) and ![alt](https://example.org/x.png)"}`},

@@ -20,6 +20,7 @@ var (
 	llamaChat        = &endpoint{name: "llama.cpp chat", layers: []string{"refused", "openai_chat", "llamacpp_sampling", "template_switches", "llamacpp_chat"}}
 	llamaCompletions = &endpoint{name: "llama.cpp completions", layers: []string{"refused", "openai_completions", "llamacpp_sampling"}, values: tokenLists}
 	llamaEmbedding   = &endpoint{name: "llama.cpp embedding", layers: []string{"refused", "llamacpp_embedding"}, values: embeddingTokens}
+	llamaEmbeddings  = &endpoint{name: "llama.cpp embeddings", layers: []string{"refused", "openai_embeddings", "llamacpp_embeddings"}, values: embeddingTokens}
 	llamaTokenize    = &endpoint{name: "llama.cpp tokenize", layers: []string{"llamacpp_tokenize"}}
 
 	tgiGenerate    = &endpoint{name: "TGI generate", layers: []string{"tgi_generate", "tgi_images"}}
@@ -75,7 +76,8 @@ func LlamaCPP() Preset {
 		post(llamaCompletion, "/completion", "/completions"),
 		post(llamaChat, "/v1/chat/completions", "/chat/completions"),
 		post(llamaCompletions, "/v1/completions"),
-		post(llamaEmbedding, "/embedding", "/embeddings", "/v1/embeddings"),
+		post(llamaEmbedding, "/embedding"),
+		post(llamaEmbeddings, "/embeddings", "/v1/embeddings"),
 		post(openAIResponses, "/v1/responses"),
 		post(anthropicMessages, "/v1/messages"),
 		post(anthropicCountTokens, "/v1/messages/count_tokens"),
