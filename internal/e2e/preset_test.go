@@ -406,7 +406,7 @@ func TestTheGoClientOfMCPWorksThroughThePreset(t *testing.T) {
 // The clients for Node.js: openai, @anthropic-ai/sdk, ollama and @modelcontextprotocol/sdk, in one process.
 func TestTheNodeClientsWorkThroughThePresets(t *testing.T) {
 	node := nodeWith(t, "openai", "@anthropic-ai/sdk", "ollama", "@modelcontextprotocol/sdk")
-	front := map[string]*shielded{"mcp": shield(t, "mcp", mcpServer())}
+	front := map[string]*shielded{"mcp": shield(t, "mcp", mcpServer()), "refusing": shield(t, "ollama", standIn())}
 	for _, name := range []string{"openai", "anthropic", "ollama", "vllm", "llamacpp", "tgi"} {
 		front[name] = shield(t, name, standIn())
 	}
@@ -422,6 +422,9 @@ func TestTheNodeClientsWorkThroughThePresets(t *testing.T) {
 	}
 	for name, n := range map[string]int{"openai": 9, "anthropic": 5, "ollama": 12, "vllm": 8, "llamacpp": 8, "tgi": 4, "mcp": 7} {
 		t.Run(name, func(t *testing.T) { front[name].whole(t, n) })
+	}
+	if got := front["refusing"]; len(got.refused) != 4 || len(got.got) != 0 {
+		t.Errorf("refused %q, reached the server %q", got.refused, got.got)
 	}
 }
 

@@ -95,6 +95,16 @@ test('ollama', async () => {
   assert.equal((await c.version()).version, '0.17.4');
 });
 
+test('a refusal is a sentence for every client', async () => {
+  const ollama = new Ollama({ host: url('refusing') });
+  await assert.rejects(ollama.generate({ model: 'm', prompt: 'x', options: { num_ctx: 1e9 } }), { name: 'ResponseError', error: 'The number is too large.', status_code: 422 });
+  await assert.rejects(ollama.pull({ model: 'evil.example/x' }), { error: 'There is nothing at this path.', status_code: 404 });
+  const openai = new OpenAI({ baseURL: `${url('refusing')}/v1`, apiKey: 'none', maxRetries: 0 });
+  await assert.rejects(openai.chat.completions.create({ model: 'm', messages: question, n: 1e6 }), { status: 422, code: 'schema_violation', param: '/n' });
+  const anthropic = new Anthropic({ baseURL: url('refusing'), apiKey: 'none', maxRetries: 0 });
+  await assert.rejects(anthropic.messages.create({ model: 'm', max_tokens: 9, top_k: 1e9, messages: question }), (err) => err instanceof Anthropic.UnprocessableEntityError && err.error.error.message === 'The number is too large.');
+});
+
 test('mcp', async () => {
   const c = new Client({ name: 'client', version: '1.0.0' });
   const transport = new StreamableHTTPClientTransport(new URL(`${url('mcp')}/mcp`));

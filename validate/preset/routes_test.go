@@ -254,12 +254,18 @@ func TestEveryBodyMustBeJSONByItsMediaType(t *testing.T) {
 func TestARefusalSpeaksTheLanguageOfThePath(t *testing.T) {
 	const bad = `{"model":"m","messages":[]}`
 	for path, want := range map[string]string{
+		"/api/chat":            `{"error":"The value has the wrong type.","code":"schema_violation","param":"/messages/0","request_id":"id"}`,
+		"/api/pull":            `{"error":"There is nothing at this path.","code":"not_found","request_id":"id"}`,
 		"/v1/chat/completions": `{"error":{"message":"The array has too few elements.","type":"invalid_request_error","param":"/messages","code":"schema_violation","request_id":"id"}}`,
 		"/v1/messages":         `{"type":"error","error":{"type":"invalid_request_error","message":"A required member is missing.","code":"schema_violation","param":"/max_tokens"},"request_id":"id"}`,
 		"/v1/nothing":          `{"error":{"message":"There is nothing at this path.","type":"invalid_request_error","param":null,"code":"not_found","request_id":"id"}}`,
 		"/v1/messages/batches": `{"type":"error","error":{"type":"not_found_error","message":"There is nothing at this path.","code":"not_found"},"request_id":"id"}`,
 	} {
-		w, _ := send(t, preset.VLLM(), request{method: "POST", path: path, body: bad, header: map[string]string{"X-Request-Id": "id"}})
+		p, body := preset.VLLM(), bad
+		if strings.HasPrefix(path, "/api/") {
+			p, body = preset.Ollama(), `{"model":"m","messages":[1]}`
+		}
+		w, _ := send(t, p, request{method: "POST", path: path, body: body, header: map[string]string{"X-Request-Id": "id"}})
 		if got := w.Body.String(); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", path, got, want)
 		}
