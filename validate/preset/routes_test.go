@@ -252,12 +252,12 @@ func TestEveryBodyMustBeJSONByItsMediaType(t *testing.T) {
 }
 
 func TestARefusalSpeaksTheLanguageOfThePath(t *testing.T) {
-	const bad = `{"model":"m","messages":[]}`
+	const bad = `{"model":"m","max_tokens":9,"messages":[]}`
 	for path, want := range map[string]string{
 		"/api/chat":            `{"error":"The value has the wrong type.","code":"schema_violation","param":"/messages/0","request_id":"id"}`,
 		"/api/pull":            `{"error":"There is nothing at this path.","code":"not_found","request_id":"id"}`,
 		"/v1/chat/completions": `{"error":{"message":"The array has too few elements.","type":"invalid_request_error","param":"/messages","code":"schema_violation","request_id":"id"}}`,
-		"/v1/messages":         `{"type":"error","error":{"type":"invalid_request_error","message":"A required member is missing.","code":"schema_violation","param":"/max_tokens"},"request_id":"id"}`,
+		"/v1/messages":         `{"type":"error","error":{"type":"invalid_request_error","message":"The array has too few elements.","code":"schema_violation","param":"/messages"},"request_id":"id"}`,
 		"/v1/nothing":          `{"error":{"message":"There is nothing at this path.","type":"invalid_request_error","param":null,"code":"not_found","request_id":"id"}}`,
 		"/v1/messages/batches": `{"type":"error","error":{"type":"not_found_error","message":"There is nothing at this path.","code":"not_found"},"request_id":"id"}`,
 	} {
