@@ -20,6 +20,7 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go"
 	anthropicoption "github.com/anthropics/anthropic-sdk-go/option"
+	"github.com/mantlet-go/mantlet"
 	"github.com/mantlet-go/mantlet/validate/preset"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/openai/openai-go/v3"
@@ -37,8 +38,26 @@ type shielded struct {
 	refused   []string
 }
 
-// shield starts both. What the client sent must have reached the server, byte for byte, by the end of the test.
+// shield starts both.
 func shield(t *testing.T, name string, server http.Handler) *shielded {
+	t.Helper()
+	return shieldBy(t, name, server, preset.Preset.Handler)
+}
+
+// inPipeline is the other way to use a preset: its routes in a pipeline.
+func inPipeline(p preset.Preset, next http.Handler) http.Handler {
+	pipeline, err := mantlet.New(mantlet.Config{InsecureNoAuth: true})
+	if err != nil {
+		panic(err)
+	}
+	for _, rt := range p.Routes {
+		pipeline.Handle(rt.Pattern, mantlet.Route{Body: rt.Body}, p.Guard(next))
+	}
+	return pipeline
+}
+
+// shieldBy puts what front makes of the preset and the reverse proxy in front of the server.
+func shieldBy(t *testing.T, name string, server http.Handler, front func(preset.Preset, http.Handler) http.Handler) *shielded {
 	t.Helper()
 	s := &shielded{}
 	upstream := httptest.NewServer(s.record(&s.got, server))
@@ -52,8 +71,8 @@ func shield(t *testing.T, name string, server http.Handler) *shielded {
 		t.Fatalf("no preset %q", name)
 	}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
-	guarded := p.Handler(proxy)
-	front := httptest.NewServer(s.record(&s.sent, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	guarded := front(p, proxy)
+	outside := httptest.NewServer(s.record(&s.sent, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &status{ResponseWriter: w}
 		guarded.ServeHTTP(c, r)
 		if c.code >= 400 && c.code != http.StatusMethodNotAllowed {
@@ -62,8 +81,8 @@ func shield(t *testing.T, name string, server http.Handler) *shielded {
 			s.mu.Unlock()
 		}
 	})))
-	t.Cleanup(front.Close)
-	s.url = front.URL
+	t.Cleanup(outside.Close)
+	s.url = outside.URL
 	return s
 }
 
@@ -332,10 +351,10 @@ func TestTheGoClientOfOpenAIWorksThroughEveryPresetThatSpeaksItsAPI(t *testing.T
 	}
 }
 
-func TestTheGoClientOfAnthropicWorksThroughEveryPresetThatSpeaksItsAPI(t *testing.T) {
+func TestTheGoClientOfAnthropicWorksThroughThePresetsInAPipeline(t *testing.T) {
 	for _, name := range []string{"anthropic", "vllm", "ollama", "llamacpp"} {
 		t.Run(name, func(t *testing.T) {
-			s := shield(t, name, standIn())
+			s := shieldBy(t, name, standIn(), inPipeline)
 			c := anthropic.NewClient(anthropicoption.WithBaseURL(s.url), anthropicoption.WithAPIKey("none"), anthropicoption.WithMaxRetries(0))
 			ctx := t.Context()
 			ask := anthropic.MessageNewParams{Model: "m", MaxTokens: 1024, System: []anthropic.TextBlockParam{{Text: "Be brief."}},
@@ -374,7 +393,11 @@ func TestTheGoClientOfAnthropicWorksThroughEveryPresetThatSpeaksItsAPI(t *testin
 }
 
 func TestTheGoClientOfMCPWorksThroughThePreset(t *testing.T) {
-	s := shield(t, "mcp", mcpServer())
+	t.Run("alone", func(t *testing.T) { talkMCP(t, shield(t, "mcp", mcpServer())) })
+	t.Run("in a pipeline", func(t *testing.T) { talkMCP(t, shieldBy(t, "mcp", mcpServer(), inPipeline)) })
+}
+
+func talkMCP(t *testing.T, s *shielded) {
 	ctx := t.Context()
 	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil)
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: s.url + "/mcp"}, nil)
