@@ -21,6 +21,12 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		return request{method: "POST", path: "/v1/chat/completions", body: `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"x"},` + p + `]}]}`}
 	}
 	legacy := func(body string) request { return request{method: "POST", path: "/v1/completions", body: body} }
+	ask := func(item string) request {
+		return request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":[{"role":"user","content":"x"},` + item + `]}`}
+	}
+	tool := func(tool string) request {
+		return request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":"x","tools":[` + tool + `]}`}
+	}
 	llama := func(more string) request {
 		return request{method: "POST", path: "/completion", body: `{"prompt":"hi",` + more + `}`}
 	}
@@ -74,7 +80,18 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		{"CVE-2024-6587: api_base", "openai", vllm(`"api_base":"https://evil.example"`), 422, "not"},
 		{"CVE-2024-6587: base_url", "openai", vllm(`"base_url":"https://evil.example"`), 422, "not"},
 		{"CVE-2024-6587: on /v1/embeddings", "openai", request{method: "POST", path: "/v1/embeddings", body: `{"model":"m","input":"x","api_base":"https://evil.example"}`}, 422, "not"},
-		{"a class: a tool server of the client's", "openai", request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":"x","tools":[{"type":"mcp","server_label":"x","server_url":"https://evil.example"}]}`}, 422, "enum"},
+		{"a class: a tool server of the client's", "openai", request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":"x","tools":[{"type":"mcp","server_label":"x","server_url":"https://evil.example"}]}`}, 422, ""},
+		{"a class: the same in the result of a tool search", "openai", ask(`{"type":"tool_search_output","tools":[{"type":"mcp","server_label":"x","server_url":"https://evil.example"}]}`), 422, ""},
+		{"a class: the same in additional tools", "openai", ask(`{"type":"additional_tools","role":"developer","tools":[{"type":"mcp","server_label":"x","server_url":"https://evil.example"}]}`), 422, ""},
+		{"a class: the same in a namespace", "openai", tool(`{"type":"namespace","name":"n","description":"d","tools":[{"type":"mcp","server_label":"x","server_url":"https://evil.example"}]}`), 422, ""},
+		{"a class: a tool server of the operator's account", "openai", tool(`{"type":"mcp","server_label":"x"}`), 422, "enum"},
+		{"a class: a mask to fetch", "openai", tool(`{"type":"image_generation","input_image_mask":{"image_url":"http://169.254.169.254/x"}}`), 422, "format"},
+		{"a class: somebody else's container", "openai", tool(`{"type":"code_interpreter","container":"cntr_1"}`), 422, "type"},
+		{"a class: a sandbox with a network", "openai", tool(`{"type":"code_interpreter","container":{"type":"auto","network_policy":{"type":"allowlist","allowed_domains":["evil.example"]}}}`), 422, "additionalProperties"},
+		{"a class: a shell with a network", "openai", tool(`{"type":"shell","environment":{"type":"container_auto","network_policy":{"type":"allowlist","allowed_domains":["evil.example"]}}}`), 422, "additionalProperties"},
+		{"a class: a server under another type", "openai", tool(`{"type":"web_search","server_url":"https://evil.example"}`), 422, ""},
+		{"a class: an output to fetch", "openai", ask(`{"type":"code_interpreter_call","id":"c","outputs":[{"type":"image","url":"http://10.0.0.1/x"}]}`), 422, "format"},
+		{"CVE-2025-48944: in the result of a tool search", "vllm", ask(`{"type":"tool_search_output","tools":[{"type":"function","name":"f","parameters":{"type":"object","properties":{"x":{"type":"something"}}}}]}`), 422, ""},
 		{"a class: a file to fetch", "openai", request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":[{"role":"user","content":[{"type":"input_file","file_url":"http://10.0.0.1/x"}]}]}`}, 422, "format"},
 		{"a class: a screenshot to fetch", "openai", request{method: "POST", path: "/v1/responses", body: `{"model":"m","input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot","image_url":"file:///etc/passwd"}}]}`}, 422, "format"},
 
@@ -192,6 +209,10 @@ var honest = []struct{ preset, path, body string }{
 		{"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"abc"},{"type":"function_call","id":"fc_1","call_id":"call_1","name":"get_weather","arguments":"{\"city\":\"Oslo\"}","status":"completed"},{"type":"function_call_output","call_id":"call_1","output":"4 degrees"},
 		{"type":"message","id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hi","annotations":[],"logprobs":[]}]},{"type":"item_reference","id":"msg_2"}]}`},
 	{"openai", "/v1/responses", `{"model":"gpt-5","input":"x","tools":[{"type":"function","name":"get_weather","description":"Get it","strict":true,"parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}},{"type":"web_search"},{"type":"file_search","vector_store_ids":["vs_1"],"max_num_results":5},{"type":"custom","name":"code","format":{"type":"grammar","syntax":"lark","definition":"start: \"a\""}},{"type":"code_interpreter","container":{"type":"auto"}}],"tool_choice":{"type":"function","name":"get_weather"}}`},
+	{"openai", "/v1/responses", `{"model":"gpt-5","input":[{"role":"user","content":"x"},{"type":"tool_search_output","tools":[{"type":"function","name":"f","parameters":null}]},{"type":"code_interpreter_call","id":"c","code":"1","container_id":"cntr_1","status":"completed","outputs":[{"type":"logs","logs":"1"},{"type":"image","url":"https://files.example.com/a.png"}]},{"type":"web_search_call","id":"w","status":"completed","action":{"type":"open_page","url":"http://example.com"}}],
+		"tools":[{"type":"namespace","name":"n","description":"d","tools":[{"type":"function","name":"f","parameters":{"type":"object"}}]},{"type":"image_generation","size":"1024x1024","quality":"high","input_image_mask":{"file_id":"file-1"}},{"type":"shell","environment":{"type":"container_auto"}},{"type":"web_search_preview","search_context_size":"low","user_location":{"type":"approximate","country":"NO"}},{"type":"computer_use_preview","display_width":1024,"display_height":768,"environment":"browser"}]}`},
+	{"openai", "/v1/chat/completions", `{"model":"gpt-5","messages":[{"role":"user","content":"x"}],"moderation":{"model":"omni-moderation-latest"},"prompt_cache_options":{"mode":"explicit"},"prompt_cache_key":"k"}`},
+	{"anthropic", "/v1/messages", `{"model":"claude-opus-4-5","max_tokens":9,"speed":"fast","diagnostics":{"previous_message_id":null},"messages":[{"role":"user","content":"x"},{"role":"system","content":"y"}]}`},
 	{"openai", "/v1/responses", `{"model":"gpt-5","prompt":{"id":"pmpt_1","version":"2","variables":{"name":"Ann","pic":{"type":"input_image","image_url":"https://www.example.org/a.png"}}}}`},
 	{"openai", "/v1/responses", `{"model":"gpt-5","input":"x","text":{"format":{"type":"json_schema","name":"math","strict":true,"schema":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}}},"conversation":{"id":"conv_1"},"background":true,"service_tier":"flex"}`},
 	{"openai", "/v1/embeddings", `{"input":"The food was delicious","model":"text-embedding-ada-002","encoding_format":"float"}`},

@@ -56,7 +56,7 @@ var mcpRevision = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 // Listening 2, "Mcp-Session-Id" in Session Management 1, "MCP-Protocol-Version" in Protocol Version Header.
 func mcpHeaders(r *http.Request) *deny.Denial {
 	if v := r.Header[mcpVersion]; len(v) > 1 || len(v) == 1 && !mcpRevision.MatchString(v[0]) {
-		return refuse(http.StatusBadRequest, "The MCP-Protocol-Version header is malformed.", "preset: MCP-Protocol-Version %q", v)
+		return refuse(http.StatusBadRequest, "The MCP-Protocol-Version header is malformed.", "preset: MCP-Protocol-Version %.100q", strings.Join(v, ", "))
 	}
 	for _, name := range []string{sessionID, lastEventID} {
 		if v := r.Header[name]; len(v) > 1 || len(v) == 1 && !visible(v[0]) {

@@ -150,11 +150,11 @@ func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Han
 // admit refuses what a web page sends from elsewhere.
 func (p Preset) admit(r *http.Request) *deny.Denial {
 	if !p.knows(r) {
-		return refuse(http.StatusForbidden, "The Host header names no host of this server.", "preset: host %q is not one of Hosts", r.Host)
+		return refuse(http.StatusForbidden, "The Host header names no host of this server.", "preset: host %.100q is not one of Hosts", r.Host)
 	}
 	for _, origin := range r.Header["Origin"] {
 		if !slices.Contains(p.Origins, origin) && !sameHost(origin, r.Host) {
-			return refuse(http.StatusForbidden, "Web pages of this origin may not call.", "preset: origin %q is not one of Origins", origin)
+			return refuse(http.StatusForbidden, "Web pages of this origin may not call.", "preset: origin %.100q is not one of Origins", origin)
 		}
 	}
 	return nil
