@@ -76,6 +76,10 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		{"a class: an adapter from anywhere", "vllm", request{method: "POST", path: "/v1/load_lora_adapter", body: `{"lora_name":"x","lora_path":"/etc"}`}, 404, ""},
 		{"a class: any method of the workers", "vllm", request{method: "POST", path: "/collective_rpc", body: `{"method":"shutdown"}`}, 404, ""},
 
+		{"CVE-2025-6242: in a document that was fetched before", "vllm", request{method: "POST", path: "/v1/messages", body: `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"web_fetch_tool_result","tool_use_id":"t","content":{"type":"web_fetch_result","url":"https://example.com","content":{"type":"document","source":{"type":"url","url":"http://10.0.0.1/x"}}}}]}]}`}, 422, "format"},
+		{"CVE-2025-6242: in a result of a search", "vllm", request{method: "POST", path: "/v1/messages", body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"search_result","source":"s","title":"t","content":[{"type":"image","source":{"type":"url","url":"http://10.0.0.1/x"}}]}]}]}`}, 422, "format"},
+		{"a class: a tool of a client's server", "anthropic", request{method: "POST", path: "/v1/messages", body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"mcp_toolset","name":"x","mcp_server_name":"x"}]}`}, 422, ""},
+
 		// LiteLLM, and what else reads where to send a request from its body.
 		{"CVE-2024-6587: api_base", "openai", vllm(`"api_base":"https://evil.example"`), 422, "not"},
 		{"CVE-2024-6587: base_url", "openai", vllm(`"base_url":"https://evil.example"`), 422, "not"},
@@ -149,6 +153,8 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		{"CVE-2026-0599: in a name of that schema", "tgi", vllm(`"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"![](http://evil.example/x)":{}}}}}]`), 422, ""},
 		{"CVE-2026-0599: in the legacy API", "tgi", legacy(`{"model":"m","prompt":["x","![](http://evil.example/x)"]}`), 422, "not"},
 		{"a class: an expression as grammar", "tgi", request{method: "POST", path: "/generate", body: `{"inputs":"x","parameters":{"grammar":{"type":"regex","value":"((a{0,99}){0,99}){0,99}"}}}`}, 422, "const"},
+		{"a class: an expression in a chat", "tgi", request{method: "POST", path: "/v1/chat/completions", body: `{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"regex","value":"((a{0,99}){0,99}){0,99}"}}`}, 422, ""},
+		{"CVE-2025-48942: beside json_object", "llamacpp", request{method: "POST", path: "/v1/chat/completions", body: `{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object","schema":{"properties":{"reason":{"type":"stsring"}}}}}`}, 422, ""},
 		{"a class: best_of", "tgi", request{method: "POST", path: "/generate", body: `{"inputs":"x","parameters":{"best_of":1000}}`}, 422, "maximum"},
 
 		// The Model Context Protocol
@@ -243,6 +249,10 @@ var honest = []struct{ preset, path, body string }{
 	{"llamacpp", "/completion", `{"prompt":[12,34,56],"n_probs":10,"post_sampling_probs":true}`},
 	{"llamacpp", "/completion", `{"prompt":[12,34,"b",56]}`},
 	{"llamacpp", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"cache_prompt":true,"chat_template_kwargs":{"enable_thinking":false},"reasoning_format":"none","timings_per_token":true,"min_p":0.1,"stream":true}`},
+	{"llamacpp", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object","schema":{"type":"object","properties":{"a":{"type":"string"}}}}}`},
+	{"llamacpp", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","strict":true,"schema":{"type":"object"}}}}`},
+	{"tgi", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json","value":{"properties":{"a":{"type":"string"}}}}}`},
+	{"anthropic", "/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"web_fetch_tool_result","tool_use_id":"t","content":{"type":"web_fetch_result","url":"https://example.com","content":{"type":"document","title":"t","source":{"type":"text","media_type":"text/plain","data":"x"}}}},{"type":"web_fetch_tool_result","tool_use_id":"t","content":{"type":"web_fetch_tool_result_error","error_code":"url_not_allowed"}}]},{"role":"user","content":[{"type":"search_result","source":"https://example.com","title":"t","content":[{"type":"text","text":"x"}],"citations":{"enabled":true}}]}],"tools":[{"type":"web_fetch_20250910","name":"web_fetch","max_uses":5,"allowed_domains":["example.com"]},{"type":"bash_20250124","name":"bash"}]}`},
 	{"llamacpp", "/tokenize", `{"content":"Hello","add_special":true,"with_pieces":true}`},
 	{"llamacpp", "/v1/embeddings", `{"input":[[1,2],[3]],"model":"m","dimensions":256,"encoding_format":"base64","embd_normalize":2}`},
 	{"llamacpp", "/embedding", `{"content":"hi","embd_normalize":2}`},

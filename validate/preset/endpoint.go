@@ -52,49 +52,43 @@ func (e *endpoint) config(extra ...string) validate.Config {
 	}
 }
 
-// schema puts the layers together with the common definitions they refer to, and opens the members of extra.
+// schema puts the layers over the common definitions, keeps those it refers to, and opens the members of extra.
 func (e *endpoint) schema(extra []string) []byte {
-	var doc any
+	root := map[string]any{"$defs": load("defs")["$defs"]}
 	for _, layer := range e.layers {
-		doc = patch(doc, load(layer))
+		patch(root, load(layer))
 	}
-	root := doc.(map[string]any)
-	own, _ := root["$defs"].(map[string]any)
-	common := load("defs")["$defs"].(map[string]any)
-	defs := map[string]any{}
-	var need func(node any)
-	need = func(node any) {
+	known, used := root["$defs"].(map[string]any), map[string]any{}
+	var use func(node any)
+	use = func(node any) {
 		switch node := node.(type) {
 		case []any:
 			for _, n := range node {
-				need(n)
+				use(n)
 			}
 		case map[string]any:
 			for key, n := range node {
 				ref, ok := n.(string)
 				if !ok || key != "$ref" {
-					need(n)
+					use(n)
 					continue
 				}
 				name := strings.TrimPrefix(ref, "#/$defs/")
-				if _, done := defs[name]; done {
+				if _, done := used[name]; done {
 					continue
 				}
-				def := common[name]
-				if mine, ok := own[name]; ok {
-					def = patch(def, mine)
-				}
-				if def == nil {
+				def, ok := known[name]
+				if !ok {
 					panic("preset: " + e.name + ": " + ref + " leads nowhere")
 				}
-				defs[name] = def
-				need(def)
+				used[name] = def
+				use(def)
 			}
 		}
 	}
 	delete(root, "$defs")
-	need(root)
-	root["$defs"] = defs
+	use(root)
+	root["$defs"] = used
 	e.open(root["properties"].(map[string]any), extra)
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
