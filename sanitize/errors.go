@@ -19,7 +19,7 @@ import (
 type Envelope uint8
 
 // The envelopes. AutoEnvelope, the zero value, takes problem details when the client's Accept names them, Anthropic's shape under
-// /v1/messages, and OpenAI's otherwise.
+// /v1/messages, Ollama's at the paths of its own API (/api/chat and the like), and OpenAI's otherwise.
 const (
 	AutoEnvelope      Envelope = Envelope(deny.Auto)
 	OpenAIEnvelope    Envelope = Envelope(deny.OpenAI)

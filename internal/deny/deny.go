@@ -4,7 +4,7 @@
 // operator gets the private cause, which never leaves the process through here. Messages are fixed text: nothing of the
 // request and no error text is ever part of a body.
 //
-// Bodies come in three envelopes (OpenAI, Anthropic, RFC 9457 problem details) and, once a stream has begun, as an error
+// Bodies come in four envelopes (OpenAI, Anthropic, Ollama, RFC 9457 problem details) and, once a stream has begun, as an error
 // event in the stream's own dialect.
 package deny
 

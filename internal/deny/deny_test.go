@@ -41,6 +41,7 @@ func TestTheEnvelopes(t *testing.T) {
 	for e, want := range map[deny.Envelope]string{
 		deny.OpenAI:    `{"error":{"message":"The request body does not have the required form.","type":"invalid_request_error","param":"/messages/0","code":"schema_violation","request_id":"id1"}}`,
 		deny.Anthropic: `{"type":"error","error":{"type":"invalid_request_error","message":"The request body does not have the required form.","code":"schema_violation","param":"/messages/0"},"request_id":"id1"}`,
+		deny.Ollama:    `{"error":"The request body does not have the required form.","code":"schema_violation","param":"/messages/0","request_id":"id1"}`,
 		deny.Problem:   `{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"The request body does not have the required form.","code":"schema_violation","pointer":"/messages/0","request_id":"id1"}`,
 	} {
 		if got := string(e.Append(nil, d, "id1")); got != want {
@@ -70,6 +71,11 @@ func TestTheEnvelopeFollowsAcceptThenPath(t *testing.T) {
 		{"/proxy/v1/messages", "", deny.Anthropic},
 		{"/v1/messages/count_tokens", "", deny.Anthropic},
 		{"/v1/messagesx", "", deny.OpenAI},
+		{"/api/chat", "application/json", deny.Ollama},
+		{"/ollama/api/pull", "", deny.Ollama},
+		{"/api/chat", "application/problem+json", deny.Problem},
+		{"/api/predict", "", deny.OpenAI},
+		{"/api/chat/x", "", deny.OpenAI},
 		{"/v1/messages", "application/problem+json", deny.Problem},
 		{"/x", "application/json, Application/Problem+JSON;q=0.5", deny.Problem},
 		{"/x", "application/problem+json;q=0", deny.OpenAI},
@@ -136,7 +142,7 @@ func FuzzEnvelope(f *testing.F) {
 			status = 0
 		}
 		d := &deny.Denial{Code: deny.Code(code), Param: param, Message: message, HTTPStatus: status, Cause: errors.New("PRIVATE-CAUSE")}
-		body := deny.Envelope(kind%4).Append(nil, d, id)
+		body := deny.Envelope(kind%5).Append(nil, d, id)
 		var v map[string]any
 		if err := json.Unmarshal(body, &v); err != nil {
 			t.Fatalf("not JSON: %v\n%s", err, body)

@@ -15,10 +15,11 @@ const (
 	OpenAI             // {"error":{"message","type","param","code"}}
 	Anthropic          // {"type":"error","error":{"type","message"},"request_id"}
 	Problem            // RFC 9457, application/problem+json
+	Ollama             // {"error":"message","code"}: its clients take error for a string
 )
 
 // For returns the envelope of a request when none is configured: problem details when the client lists that media type in
-// Accept (with a quality above zero), else Anthropic's under /v1/messages, else OpenAI's.
+// Accept (with a quality above zero), else Anthropic's under /v1/messages, Ollama's at the paths of its own API, else OpenAI's.
 func For(r *http.Request) Envelope {
 	for _, line := range r.Header["Accept"] {
 		if acceptsProblem(line) {
@@ -27,6 +28,12 @@ func For(r *http.Request) Envelope {
 	}
 	if p := r.URL.Path; strings.HasSuffix(p, "/v1/messages") || strings.Contains(p, "/v1/messages/") {
 		return Anthropic
+	} else if i := strings.LastIndex(p, "/api/"); i >= 0 {
+		// Only what is Ollama's for sure: many a service has paths of its own below /api/.
+		switch p[i+len("/api/"):] {
+		case "chat", "generate", "embed", "embeddings", "show", "tags", "ps", "version", "create", "pull", "push", "copy", "delete":
+			return Ollama
+		}
 	}
 	return OpenAI
 }
@@ -107,6 +114,20 @@ func (e Envelope) Append(dst []byte, d *Denial, requestID string) []byte {
 		dst = appendString(dst, string(code))
 		if d.Param != "" {
 			dst = append(dst, `,"pointer":`...)
+			dst = appendString(dst, d.Param)
+		}
+		if requestID != "" {
+			dst = append(dst, `,"request_id":`...)
+			dst = appendString(dst, requestID)
+		}
+		dst = append(dst, '}')
+	case Ollama:
+		dst = append(dst, `{"error":`...)
+		dst = appendString(dst, d.Text())
+		dst = append(dst, `,"code":`...)
+		dst = appendString(dst, string(code))
+		if d.Param != "" {
+			dst = append(dst, `,"param":`...)
 			dst = appendString(dst, d.Param)
 		}
 		if requestID != "" {

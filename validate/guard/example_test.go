@@ -42,8 +42,8 @@ func Example() {
 	get("203.0.113.7", "http://localhost:11434/api/tags")
 	// Output:
 	// 200 hello
-	// 421 {"error":{"message":"This server does not answer for that host.","type":"invalid_request_error","param":null,"code":"invalid_request","request_id":"example"}}
-	// 403 {"error":{"message":"Requests from this address are not accepted.","type":"permission_error","param":null,"code":"address_not_allowed","request_id":"example"}}
+	// 421 {"error":"This server does not answer for that host.","code":"invalid_request","request_id":"example"}
+	// 403 {"error":"Requests from this address are not accepted.","code":"address_not_allowed","request_id":"example"}
 }
 
 // New lists come in while requests are served; a list with a fault changes nothing.

@@ -29,6 +29,70 @@ func ExampleOpenAIChat() {
 	// 422
 }
 
+// A whole server: what clients need is there, what the operator needs is not (CVE-2026-7482 begins at /api/create).
+func ExampleOllama() {
+	ollama := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "{}") }) // a reverse proxy
+	shield := preset.Ollama().Handler(ollama)
+
+	for _, q := range []struct{ method, path, body string }{
+		{"GET", "/api/tags", ""},
+		{"POST", "/api/generate", `{"model":"llama3.2","prompt":"Why is the sky blue?"}`},
+		{"POST", "/api/generate", `{"model":"llama3.2","options":{"num_ctx":100000000}}`},
+		{"POST", "/api/create", `{"model":"leak","files":{"a.gguf":"sha256:..."}}`},
+	} {
+		r := httptest.NewRequest(q.method, q.path, strings.NewReader(q.body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		shield.ServeHTTP(w, r)
+		fmt.Println(q.method, q.path, w.Code)
+	}
+	// Output:
+	// GET /api/tags 200
+	// POST /api/generate 200
+	// POST /api/generate 422
+	// POST /api/create 404
+}
+
+// Routes for a router of your own; package mantlet's pipeline takes them the same way.
+func ExamplePreset_Guard() {
+	model := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "{}") })
+	api, mux := preset.Anthropic(), http.NewServeMux()
+	for _, rt := range api.Routes {
+		h := api.Guard(model)
+		if rt.Body != nil {
+			h = rt.Body.Handler(h)
+		}
+		mux.Handle(rt.Pattern, h)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/v1/models", nil)
+	r.Header.Set("Origin", "https://evil.example")
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output: 403
+}
+
+// An MCP server that others reach: its names must be said, or only the machine itself may call.
+func ExampleMCP() {
+	api := preset.MCP("/mcp")
+	api.Hosts = []string{"mcp.example.com"}
+	api.Origins = []string{"https://app.example.com"}
+	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "{}") })
+
+	for _, host := range []string{"mcp.example.com", "rebound.example"} {
+		r := httptest.NewRequest("POST", "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+		r.Host = host
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept", "application/json, text/event-stream")
+		w := httptest.NewRecorder()
+		api.Handler(server).ServeHTTP(w, r)
+		fmt.Println(host, w.Code)
+	}
+	// Output:
+	// mcp.example.com 200
+	// rebound.example 403
+}
+
 // A server with extensions: its own sampling options may pass, and everything else stays checked.
 func ExampleOpenAIChat_extra() {
 	vllm := preset.OpenAIChat("top_k", "min_p", "repetition_penalty")

@@ -1,168 +1,262 @@
-// Package preset holds validators for well-known AI APIs.
-//
-//	mux.Handle("POST /v1/chat/completions", preset.OpenAIChat().Handler(chat))
-//
-// # What a preset is
-//
-// A JSON Schema, kept as data beside this file, and limits that fit it. It accepts what the official clients send by
-// default: streaming, tools, structured output, images and audio in the request, metadata. It refuses
-//
-//   - members the public API does not have. Self-hosted servers add their own (templates, grammars, processor options,
-//     tensors), and that is where their advisories are;
-//   - numbers no honest request has: 10^8 choices, the log probabilities of the whole vocabulary;
-//   - schemas of the client's that crash a grammar compiler, and references in them to other documents;
-//   - URLs to fetch that are not https to a host name.
-//
-// Each bound that answers an advisory cites it in the schema's $comment, and a test here sends the published request.
-//
-// # What it is not
-//
-// It does not know which models exist or what one may cost: package auth has model lists, package ratelimit has
-// budgets. It does not resolve host names: a public name may point to a private address, which only a check at the
-// fetching end can see. It does not replace an upgrade of a vulnerable server.
-//
-// # Changing one
-//
-// The functions take the names of further top-level members that clients may send. Self-hosted servers extend the APIs:
-//
-//	preset.OpenAIChat("top_k", "min_p", "repetition_penalty") // vLLM
-//	preset.OpenAIChat("keep_alive", "options", "think")       // Ollama
-//	preset.OpenAIChat("cache_prompt")                         // llama.cpp
-//
-// Such a member may hold any JSON value within the limits; the server behind checks it, or does not. A name that is refused on
-// purpose, such as chat_template, is no extra: the functions panic with the reason, at start and not in front of a client.
-// The same happens for a name that the preset already checks, or one that differs from such a name only by case.
-//
-// Each preset has a function that returns its Config, to be changed before [validate.New]: other limits, another
-// MaxBody, Shadow for a first look at real traffic, or an edited Schema. An API grows members over time, and a preset
-// learns them with a release of this module; until then a client that uses a new one is refused with
-// additionalProperties, and the log names the member.
 package preset
 
 import (
-	"bytes"
-	_ "embed"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/exchange"
 	"github.com/mantlet-go/mantlet/validate"
 )
 
-var (
-	//go:embed openai_chat.json
-	openAIChat []byte
-	//go:embed anthropic_messages.json
-	anthropicMessages []byte
-)
+// Preset is what the clients of one kind of server may do. The zero Preset allows nothing. Change the fields before Handler
+// or Guard is called, not after; both copy them.
+type Preset struct {
+	// Name is the name that [ByName] knows it under.
+	Name string
+	// Routes are the ways in; everything else is 404, or 405 where another method would do.
+	Routes []Route
+	// Optional are routes that some deployments need and most do not. Append them to Routes to open them.
+	Optional []Route
+	// Hosts are the hosts that clients may name, without port ("ai.example.com", "[::1]") for any port, or with one for just
+	// that. Empty means: those of the loopback interface for requests that arrive there, and any for others. (A server on
+	// loopback behind another proxy that keeps the Host header needs Hosts.) [MCP] sets the loopback hosts, wherever it
+	// listens.
+	Hosts []string
+	// Origins are the origins ("https://app.example.com") of web pages that may call, besides pages of the same host. It is
+	// no CORS policy: preflight requests are not answered.
+	Origins []string
 
-// OpenAIChat returns the validator for POST /v1/chat/completions, the OpenAI chat completions API and what speaks it
-// (vLLM, llama.cpp, Ollama, LiteLLM). extra names further top-level members that may hold any JSON value; it panics for a
-// name that is refused on purpose, or checked already. Without extra names the validator is compiled on first use and
-// shared, with them it is compiled by each call. It is safe for concurrent use.
-func OpenAIChat(extra ...string) *validate.Validator {
-	if len(extra) == 0 {
-		return openAIChatOnce()
+	headers func(*http.Request) *deny.Denial // further rules of the protocol
+}
+
+// Route is one way in.
+type Route struct {
+	// Pattern is a method and an exact path in the syntax of [http.ServeMux]; GET includes HEAD. No pattern of this package
+	// has wildcards: what a server behind makes of an escaped slash in one is its own affair.
+	Pattern string
+	// Body checks the request body. Nil means that the route takes none.
+	Body *validate.Validator
+
+	endpoint *endpoint
+}
+
+// Config returns what Body is made of, as a start for your own, with the names of further top-level members as in
+// [OpenAIChat]. It panics for a route without Body, and for one that is not of this package.
+func (rt Route) Config(extra ...string) validate.Config {
+	if rt.endpoint == nil {
+		panic(fmt.Sprintf("preset: route %q has no body of this package", rt.Pattern))
 	}
-	return must(OpenAIChatConfig(extra...))
+	return rt.endpoint.config(extra...)
 }
 
-// OpenAIChatConfig returns what [OpenAIChat] is made of, as a start for your own: POST with a body of up to
-// [validate.DefaultMaxBody], 32,768 members, 65,536 values, and strings as long as the body. The schema sets narrower bounds
-// for what is no text of a conversation: names, ids, descriptions, stop sequences. extra is as in [OpenAIChat].
-func OpenAIChatConfig(extra ...string) validate.Config {
-	return config("OpenAIChat", openAIChat, extra)
-}
-
-// AnthropicMessages returns the validator for POST /v1/messages, the Anthropic messages API and what speaks it. extra is as
-// in [OpenAIChat]. Without extra names the validator is compiled on first use and shared, with them it is compiled by each
-// call. It is safe for concurrent use.
-func AnthropicMessages(extra ...string) *validate.Validator {
-	if len(extra) == 0 {
-		return anthropicMessagesOnce()
+// post returns the routes of an endpoint under one or more paths.
+func post(e *endpoint, paths ...string) (routes []Route) {
+	for _, p := range paths {
+		routes = append(routes, Route{Pattern: "POST " + p, Body: e.validator(), endpoint: e})
 	}
-	return must(AnthropicMessagesConfig(extra...))
+	return routes
 }
 
-// AnthropicMessagesConfig returns what [AnthropicMessages] is made of, as a start for your own. Its limits are those of
-// [OpenAIChatConfig], and extra is as there.
-func AnthropicMessagesConfig(extra ...string) validate.Config {
-	return config("AnthropicMessages", anthropicMessages, extra)
-}
-
-var (
-	openAIChatOnce        = sync.OnceValue(func() *validate.Validator { return must(OpenAIChatConfig()) })
-	anthropicMessagesOnce = sync.OnceValue(func() *validate.Validator { return must(AnthropicMessagesConfig()) })
-)
-
-// config fits conversations with images in them. Text of a conversation may fill the body; the schema bounds the other
-// strings, at the places where it is known what they are. The number of values bounds the schema engine's time: it takes 5
-// to 15 microseconds for each.
-func config(preset string, schema []byte, extra []string) validate.Config {
-	return validate.Config{
-		Schema:      extend(preset, schema, extra),
-		Methods:     []string{http.MethodPost},
-		RequireBody: true,
-		MaxBody:     validate.DefaultMaxBody,
-		Limits:      validate.Limits{StringLen: validate.DefaultMaxBody, TotalKeys: 1 << 15, Nodes: 1 << 16},
+// get returns routes without a body.
+func get(paths ...string) (routes []Route) {
+	for _, p := range paths {
+		routes = append(routes, Route{Pattern: "GET " + p})
 	}
+	return routes
 }
 
-// extend returns a copy of schema in which the names of extra are top-level members without conditions. A name that would
-// switch off a check of the preset is a mistake of the program's, and panics.
-func extend(preset string, schema []byte, extra []string) []byte {
-	if len(extra) == 0 {
-		return bytes.Clone(schema)
+// all are the presets by name.
+var all = map[string]func() Preset{
+	"openai": OpenAI, "anthropic": Anthropic, "ollama": Ollama, "vllm": VLLM, "llamacpp": LlamaCPP, "tgi": TGI,
+	"mcp": func() Preset { return MCP("/mcp") },
+}
+
+// Names returns the names of the presets, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(all)) }
+
+// ByName returns the preset of that name, one of [Names]; mcp has its endpoint at /mcp.
+func ByName(name string) (Preset, bool) {
+	p, ok := all[name]
+	if !ok {
+		return Preset{}, false
 	}
-	var doc, properties map[string]json.RawMessage
-	check(json.Unmarshal(schema, &doc))
-	check(json.Unmarshal(doc["properties"], &properties))
-	known := slices.Sorted(maps.Keys(properties))
-	for _, name := range extra {
-		if name == "" {
-			panic("preset: " + preset + ": an extra member without a name")
+	return p(), true
+}
+
+// Handler returns a handler that runs next for requests that the preset allows, with the checks of [Preset.Guard] first, then
+// the route, then the body. Refusals are in the form that the clients of the path parse. It panics when next is nil or a
+// pattern is malformed or there twice. The handler is safe for concurrent use.
+func (p Preset) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("preset: Preset.Handler: next is nil")
+	}
+	rt := &router{mux: http.NewServeMux()}
+	for _, r := range p.Routes {
+		h := noBody(next)
+		if r.Body != nil {
+			h = r.Body.Handler(next)
 		}
-		for _, k := range known {
-			if !strings.EqualFold(k, name) {
-				continue
-			}
-			var p struct {
-				Comment string `json:"$comment"`
-				Not     any    `json:"not"`
-			}
-			check(json.Unmarshal(properties[k], &p))
-			switch {
-			case p.Not != nil:
-				panic(fmt.Sprintf("preset: %s: extra member %q is refused on purpose: %s", preset, name, p.Comment))
-			case k == name:
-				panic(fmt.Sprintf("preset: %s: extra member %q is one that the preset checks already; edit the Schema of the Config instead", preset, name))
-			}
-			panic(fmt.Sprintf("preset: %s: extra member %q differs from %q only by case: a Go server takes one for the other", preset, name, k))
+		rt.handle(r.Pattern, checked(p.headers, h)) // only here: an unknown path is 404 whatever the headers say
+	}
+	p.headers = nil
+	return p.Guard(rt)
+}
+
+// Guard returns a handler that runs next for requests whose headers are right: Host and Origin, and for [MCP] what the
+// protocol says of its own headers. It takes the wish for another protocol (Upgrade) off them, since no API here has one and a
+// reverse proxy would hand the client a pipe to the server behind. It is for routers of your own; [Preset.Handler] includes it.
+// It panics when next is nil.
+func (p Preset) Guard(next http.Handler) http.Handler {
+	if next == nil {
+		panic("preset: Preset.Guard: next is nil")
+	}
+	p.Hosts, p.Origins = slices.Clone(p.Hosts), slices.Clone(p.Origins)
+	next = checked(p.headers, next)
+	return checked(p.admit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
+			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
+			delete(r.Header, "Upgrade")
+			delete(r.Header, "Http2-Settings")
+			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
 		}
-		properties[name] = json.RawMessage(`{}`)
-	}
-	var err error
-	doc["properties"], err = json.Marshal(properties)
-	check(err)
-	out, err := json.Marshal(doc)
-	check(err)
-	return out
+		next.ServeHTTP(w, r)
+	}))
 }
 
-// must panics on a fault in an embedded schema, which the tests of this package would have shown, or in extra members that
-// contradict each other.
-func must(cfg validate.Config) *validate.Validator {
-	v, err := validate.New(cfg)
-	check(err)
-	return v
+// checked returns a handler that runs next when the check, if there is one, has nothing against the request.
+func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Handler {
+	if check == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		if d := check(r); d != nil {
+			x.Refuse(w, r, d)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
-func check(err error) {
-	if err != nil {
-		panic("preset: " + err.Error())
+// admit refuses what a web page sends from elsewhere.
+func (p Preset) admit(r *http.Request) *deny.Denial {
+	if !p.knows(r) {
+		return refuse(http.StatusForbidden, "The Host header names no host of this server.", "preset: host %.100q is not one of Hosts", r.Host)
 	}
+	for _, origin := range r.Header["Origin"] {
+		if !slices.Contains(p.Origins, origin) && !sameHost(origin, r.Host) {
+			return refuse(http.StatusForbidden, "Web pages of this origin may not call.", "preset: origin %.100q is not one of Origins", origin)
+		}
+	}
+	return nil
+}
+
+// knows reports whether the Host header is right.
+func (p Preset) knows(r *http.Request) bool {
+	name := hostname(r.Host)
+	if len(p.Hosts) > 0 {
+		return slices.ContainsFunc(p.Hosts, func(h string) bool { return strings.EqualFold(h, r.Host) || strings.EqualFold(h, name) })
+	}
+	// Who calls over loopback calls it by name. Everything else is a name of somebody's that leads here.
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return !ok || !loopback(hostname(addr.String())) || loopback(name)
+}
+
+// hostname takes the port off.
+func hostname(hostport string) string {
+	if i := strings.LastIndexByte(hostport, ':'); i >= 0 && !strings.HasSuffix(hostport, "]") {
+		return hostport[:i]
+	}
+	return hostport
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// sameHost reports whether the page is of the host that it calls. The scheme does not count: TLS may end before us.
+func sameHost(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host) && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// refuse is a refusal by status; the cause is for the operator.
+func refuse(status int, message, cause string, a ...any) *deny.Denial {
+	return &deny.Denial{Code: deny.InvalidRequest, HTTPStatus: status, Message: message, Stage: "validate", Cause: fmt.Errorf(cause, a...)}
+}
+
+// router runs the route that matches, and nothing else: not the redirects to a cleaned path that [http.ServeMux] makes by
+// itself, which would answer for a path that no preset speaks of.
+type router struct {
+	mux     *http.ServeMux
+	methods []string
+}
+
+type route struct{ http.Handler }
+
+func (rt *router) handle(pattern string, h http.Handler) {
+	rt.mux.Handle(pattern, route{h})
+	if method, _, ok := strings.Cut(pattern, " "); ok && !slices.Contains(rt.methods, method) {
+		rt.methods = append(rt.methods, method)
+	}
+}
+
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchange.From(r.Context()) // Guard is around
+	pattern, ok := rt.match(r, r.Method)
+	if !ok {
+		x.Refuse(w, r, rt.miss(r))
+		return
+	}
+	x.SetRoute(pattern)
+	rt.mux.ServeHTTP(w, r)
+}
+
+func (rt *router) match(r *http.Request, method string) (pattern string, ok bool) {
+	h, pattern := rt.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
+	_, ok = h.(route)
+	return pattern, ok
+}
+
+// miss is the refusal of a request that matches no route: 405 when another method would have.
+func (rt *router) miss(r *http.Request) *deny.Denial {
+	var allow []string
+	for _, m := range rt.methods {
+		if _, ok := rt.match(r, m); ok {
+			allow = append(allow, m)
+			if m == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	if len(allow) == 0 {
+		return &deny.Denial{Code: deny.NotFound, Stage: "validate"}
+	}
+	slices.Sort(allow)
+	return &deny.Denial{Code: deny.MethodNotAllowed, Stage: "validate", Header: http.Header{"Allow": {strings.Join(allow, ", ")}}}
+}
+
+// noBody refuses a request that brings a body to a route that takes none.
+func noBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+			exchange.From(r.Context()).Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "validate",
+				Message: "This route takes no request body.", Cause: errors.New("preset: the route has no Body")})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
