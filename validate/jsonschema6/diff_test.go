@@ -86,9 +86,9 @@ func TestTheBuiltInImplementationAgreesWithV6(t *testing.T) {
 			continue
 		}
 		parsed := decode(t, []byte(raw))
-		for n := range 16 {
+		for n := range 24 {
 			doc := g.value(3)
-			if n > 4 {
+			if n >= 6 {
 				doc = g.like(parsed, 4)
 			}
 			if compare(t, p, engine, raw, resources, doc) {
