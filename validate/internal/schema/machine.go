@@ -779,9 +779,12 @@ func (m *Machine) lookedAt(r, s int, f *frame, name []byte, index int) bool {
 	}
 	if st.ifs >= 0 {
 		if m.evals[run.first+st.ifs].fail >= 0 {
-			return visit(st.els)
+			if visit(st.els) {
+				return true
+			}
+		} else if visit(st.ifs) || visit(st.then) {
+			return true
 		}
-		return visit(st.ifs) || visit(st.then)
 	}
 	for i, w := range st.whenPresent {
 		if f.object && m.present(&m.evals[run.first+s], st.n.whenPresent[i].bit) && visit(w) {
