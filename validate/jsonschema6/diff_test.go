@@ -76,8 +76,8 @@ func TestTheBuiltInImplementationAgreesWithV6(t *testing.T) {
 		want = 12_000
 	}
 	for i := 0; pairs < want; i++ {
-		g := generator{rnd: rnd, old: i%4 == 0}
-		raw, resources := g.root()
+		g := generator{rnd: rnd, old: i%6 == 1}
+		raw, resources, document := g.whole(i%2 == 0)
 		p, engine, ok := both(t, raw, resources)
 		if !ok {
 			if unfit++; unfit > 100 && unfit > i/3 {
@@ -85,13 +85,8 @@ func TestTheBuiltInImplementationAgreesWithV6(t *testing.T) {
 			}
 			continue
 		}
-		parsed := decode(t, []byte(raw))
-		for n := range 24 {
-			doc := g.value(3)
-			if n >= 6 {
-				doc = g.like(parsed, 4)
-			}
-			if compare(t, p, engine, raw, resources, doc) {
+		for range 24 {
+			if compare(t, p, engine, raw, resources, document()) {
 				accepted++
 			}
 			pairs++
@@ -120,16 +115,15 @@ func FuzzTheBuiltInImplementationAgreesWithV6(f *testing.F) {
 		if len(choices) > 4000 || len(more) > 2000 {
 			return
 		}
-		g := generator{rnd: &entropy{choices}, old: len(choices)%4 == 0}
-		raw, resources := g.root()
+		g := generator{rnd: &entropy{choices}, old: len(choices)%6 == 1}
+		raw, resources, document := g.whole(len(choices)%2 == 0)
 		p, engine, ok := both(t, raw, resources)
 		if !ok {
 			return
 		}
 		g.rnd = &entropy{more}
-		parsed := decode(t, []byte(raw))
 		for range 4 {
-			compare(t, p, engine, raw, resources, g.like(parsed, 4))
+			compare(t, p, engine, raw, resources, document())
 		}
 	})
 }

@@ -1,7 +1,9 @@
 package jsonschema6_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"math/big"
 	"net/url"
 	"slices"
 	"strconv"
@@ -50,7 +52,8 @@ func (g *generator) one(of ...string) string { return of[g.rnd.IntN(len(of))] }
 func (g *generator) chance(percent int) bool { return g.rnd.IntN(100) >= 100-percent }
 
 // names are those that pointers, URIs, escapes and encodings treat in some special way, and a few plain ones.
-var names = []string{"a", "b", "c", "a", "b", "", "~", "~1", "/", "a/b", "%25", "é", "e\u0301", "😀", "\x00", "\"\\", "$ref", "properties", "0", "1", "A", "\u2028", "日本"}
+var names = []string{"a", "b", "c", "a", "b", "", "~", "~1", "/", "a/b", "%25", "é", "e\u0301", "😀", "\x00", "\"\\", "$ref", "properties", "0", "1", "A", "\u2028", "日本",
+	"a/items", "a/properties/b"}
 
 func (g *generator) name() string { return g.one(names...) }
 
@@ -529,10 +532,320 @@ func (g *generator) root() (schema string, resources map[string][]byte) {
 		s = `{"properties":{"a":` + s + `}}`
 	}
 	if g.old && strings.Contains(s, `"$ref"`) {
-		s = `{"allOf":[` + s + `]}`
+		if s = `{"allOf":[` + s + `]}`; base == "" {
+			// The definitions beside a reference exist, but a bound beside it means nothing.
+			s = `{"$ref":"#/definitions/` + pointerToken(g.defs[0]) + `","maximum":-1,"maxLength":0,"maxProperties":0,"maxItems":0}`
+		}
 	}
 	extra = append(extra, `"`+holder+`":{`+strings.Join(defs, ",")+`}`)
 	return g.with(s, strings.Join(extra, ",")), resources
+}
+
+// A whole schema is about so much that one fault hides all others from the verdict. The following ones are about one thing each, with
+// documents to match.
+
+// whole writes a schema, a focused one or one about everything, and returns with it what writes documents for it.
+func (g *generator) whole(focused bool) (schema string, resources map[string][]byte, document func() string) {
+	if focused { // of draft 2020-12
+		return g.focused()
+	}
+	schema, resources = g.root()
+	d := json.NewDecoder(strings.NewReader(schema))
+	d.UseNumber()
+	var parsed any
+	if err := d.Decode(&parsed); err != nil {
+		panic(schema)
+	}
+	return schema, resources, func() string {
+		if g.chance(25) {
+			return g.value(3)
+		}
+		return g.like(parsed, 4)
+	}
+}
+
+// focused writes a small schema and returns with it what writes documents for it.
+func (g *generator) focused() (schema string, resources map[string][]byte, document func() string) {
+	switch g.rnd.IntN(5) {
+	case 0:
+		schema, document = g.oneNumber()
+	case 1:
+		schema, document = g.oneString()
+	case 2:
+		s := inPlace{generator: g}
+		schema = s.root()
+		document = func() string {
+			return g.object(distinctOf(g, 4, "a", "b", "c", "d"), func(string) string { return g.one("1", "1.0", `"x"`, "null") })
+		}
+	case 3:
+		s := inPlace{generator: g, items: true}
+		schema = s.root()
+		document = func() string {
+			list := make([]string, g.rnd.IntN(5))
+			for i := range list {
+				list[i] = g.one("1", "1.0", `"x"`, "null", "2")
+			}
+			return "[" + strings.Join(list, ",") + "]"
+		}
+	case 4:
+		schema, resources = g.scopes()
+		document = func() string { return g.nested(4) }
+	}
+	return schema, resources, document
+}
+
+func distinctOf(g *generator, n int, of ...string) []string {
+	g.shuffle(of)
+	return of[:g.rnd.IntN(n+1)]
+}
+
+// digits writes up to n of them, the first one not zero.
+func (g *generator) digits(n int) string {
+	b := []byte{'1' + byte(g.rnd.IntN(9))}
+	for range g.rnd.IntN(n) {
+		b = append(b, '0'+byte(g.rnd.IntN(10)))
+	}
+	return string(b)
+}
+
+// oneNumber is a bound, and documents close to it: its digits with others behind them, with one changed, with the point elsewhere.
+func (g *generator) oneNumber() (schema string, document func() string) {
+	number := func() (digits string, exp int) { return g.digits(40), g.rnd.IntN(60) - 40 }
+	spell := func(digits string, exp int) string {
+		sign := g.one("", "", "", "-")
+		switch {
+		case exp < 0 && -exp < len(digits) && g.chance(60):
+			return sign + digits[:len(digits)+exp] + "." + digits[len(digits)+exp:] + g.one("", "0", "000")
+		case exp < 0 && -exp >= len(digits) && g.chance(60):
+			return sign + "0." + strings.Repeat("0", -exp-len(digits)) + digits
+		case exp >= 0 && g.chance(60):
+			return sign + digits + strings.Repeat("0", exp) + g.one("", ".0")
+		case g.chance(50): // the point after the first digit
+			return sign + digits[:1] + "." + digits[1:] + "0e" + strconv.Itoa(exp+len(digits)-1)
+		}
+		return sign + digits + g.one("e", "E") + strconv.Itoa(exp)
+	}
+	digits, exp := number()
+	keyword := g.one("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "const", "enum", "uniqueItems", "type")
+	if keyword == "multipleOf" {
+		digits = g.digits(g.one2(2, 17, 19, 30))
+		if g.chance(30) {
+			digits, exp = g.one("1", "2", "5", "25", "125"), -g.rnd.IntN(6)
+		}
+	}
+	bound := spell(digits, exp)
+	near := func() string {
+		d, e := digits, exp
+		switch g.rnd.IntN(6) {
+		case 0:
+			d, e = d+g.digits(3), e-1
+		case 1:
+			b := []byte(d)
+			b[len(b)-1] = '0' + byte(g.rnd.IntN(10))
+			if len(b) == 1 && b[0] == '0' {
+				b[0] = '9'
+			}
+			d = string(b)
+		case 2:
+			e += g.rnd.IntN(3) - 1
+		case 3:
+			if keyword == "multipleOf" { // a product
+				x, _ := new(big.Int).SetString(digits, 10)
+				y, _ := new(big.Int).SetString(g.digits(25), 10)
+				d = x.Mul(x, y).String()
+				e += g.rnd.IntN(3)
+			}
+		case 4:
+			return g.number()
+		}
+		return spell(d, e)
+	}
+	switch keyword {
+	case "multipleOf":
+		return `{"multipleOf":` + strings.TrimPrefix(bound, "-") + `}`, near
+	case "enum":
+		return `{"enum":["x",` + bound + `,{"a":` + near() + `}]}`, func() string { return g.one(near(), `{"a":`+near()+`}`) }
+	case "uniqueItems":
+		return `{"uniqueItems":true}`, func() string { return "[" + near() + "," + near() + ",{\"a\":" + near() + "},{\"a\":" + near() + "}]" }
+	case "type":
+		return `{"type":"integer"}`, near
+	}
+	return `{"` + keyword + `":` + bound + `}`, near
+}
+
+func (g *generator) one2(of ...int) int { return of[g.rnd.IntN(len(of))] }
+
+// oneString is a length, a pattern or a constant, and documents of characters that take one byte or twelve.
+func (g *generator) oneString() (schema string, document func() string) {
+	runes := []string{"a", "é", "日", "😀", "\\", "/", "\x00", "\u0301", "\U0010FFFF", "\uFFFF"}
+	text := func() string {
+		var b strings.Builder
+		for range g.rnd.IntN(6) {
+			b.WriteString(g.one(runes...))
+		}
+		return b.String()
+	}
+	one := func() string { return g.quoted(text()) }
+	n := strconv.Itoa(g.rnd.IntN(6))
+	switch g.rnd.IntN(6) {
+	case 0:
+		return `{"minLength":` + n + `}`, one
+	case 1:
+		return `{"maxLength":` + n + `}`, one
+	case 2:
+		return `{"pattern":"^.{` + n + `}$"}`, one
+	case 3:
+		return `{"enum":[` + one() + `,` + one() + `,[` + one() + `]]}`, func() string { return g.one(one(), "["+one()+"]") }
+	case 4:
+		return `{"propertyNames":{"maxLength":` + n + `,"not":{"const":` + one() + `}}}`, func() string { return "{" + one() + ":1}" }
+	}
+	return `{"uniqueItems":true}`, func() string { return "[" + one() + "," + one() + "," + one() + "]" }
+}
+
+// inPlace writes schemas that all apply to the same object or array, and wonder what the others have looked at.
+type inPlace struct {
+	*generator
+	items bool
+}
+
+func (s inPlace) root() string {
+	rest := `"unevaluatedProperties":`
+	if s.items {
+		rest = `"unevaluatedItems":`
+	}
+	return s.with(s.schema(3, 0), rest+s.one("false", "false", `{"type":"integer"}`)+`,"$defs":{"0":`+s.schema(2, 1)+`,"1":`+s.schema(1, 2)+`}`)
+}
+
+func (s inPlace) schema(depth, rank int) string {
+	var m []string
+	add := func(keyword, value string) {
+		if !slices.ContainsFunc(m, func(have string) bool { return strings.HasPrefix(have, `"`+keyword+`"`) }) {
+			m = append(m, `"`+keyword+`":`+value)
+		}
+	}
+	leaf := func() string {
+		return s.one("true", "true", `{"type":"integer"}`, `{"type":"string"}`, `{"const":1}`, `{"not":{"type":"null"}}`)
+	}
+	for range 1 + s.rnd.IntN(2) {
+		switch n := s.rnd.IntN(8); {
+		case n < 4 && s.items:
+			add("prefixItems", "["+strings.Join([]string{leaf(), leaf()}[:1+s.rnd.IntN(2)], ",")+"]")
+		case n < 4:
+			add("properties", s.object(distinctOf(s.generator, 2, "a", "b", "c", "d"), func(string) string { return leaf() }))
+		case n == 4 && s.items:
+			add("contains", leaf())
+			add(s.one("minContains", "maxContains"), s.one("0", "1", "2"))
+		case n == 4:
+			add("patternProperties", `{"`+s.one("[ab]", "^c", "[^d]")+`":`+leaf()+`}`)
+		case n == 5 && s.items:
+			add(s.one("minItems", "maxItems"), s.one("1", "2", "3"))
+		case n == 5:
+			add("required", `["`+s.one("a", "b", "c", "d")+`"]`)
+		case n == 6 && s.chance(30):
+			if s.items {
+				add(s.one("items", "unevaluatedItems"), leaf())
+			} else {
+				add(s.one("additionalProperties", "unevaluatedProperties"), leaf())
+			}
+		}
+	}
+	if depth > 0 {
+		sub := func() string { return s.schema(depth-1, rank) }
+		for range 1 + s.rnd.IntN(2) {
+			switch s.rnd.IntN(8) {
+			case 0, 1:
+				add("if", sub())
+				add("then", sub())
+				if s.chance(60) {
+					add("else", sub())
+				}
+			case 2:
+				add("anyOf", "["+sub()+","+sub()+"]")
+			case 3:
+				add("oneOf", "["+sub()+","+sub()+"]")
+			case 4:
+				add("allOf", "["+sub()+"]")
+			case 5:
+				add("not", `{"not":`+sub()+`}`)
+			case 6:
+				if !s.items {
+					add("dependentSchemas", s.object(distinctOf(s.generator, 2, "a", "b"), func(string) string { return sub() }))
+				}
+			case 7:
+				if rank < 2 {
+					add("$ref", `"#/$defs/`+strconv.Itoa(rank+s.rnd.IntN(2-rank))+`"`)
+				}
+			}
+		}
+	}
+	s.shuffle(m)
+	return "{" + strings.Join(m, ",") + "}"
+}
+
+// scopes writes schema resources that refer to each other by static and dynamic references. Each allows other values of "k".
+func (g *generator) scopes() (root string, resources map[string][]byte) {
+	uris := []string{"http://h.example/0", "http://h.example/1", "http://h.example/2", "http://h.example/3"}
+	reference := func(inPlace int) string {
+		if inPlace >= 0 { // only to the resources behind, so that there is no way round
+			return `"$ref":"` + g.one(uris[inPlace+1:]...) + g.one("", "", "#/$defs/in") + `"`
+		}
+		target := g.one("", "", g.one(uris...))
+		switch g.rnd.IntN(4) {
+		case 0:
+			return `"$ref":"` + target + `#"`
+		case 1:
+			return `"$ref":"` + target + `#dyn"`
+		case 2:
+			return `"$dynamicRef":"` + target + g.one("#", "#/$defs/in") + `"`
+		}
+		return `"$dynamicRef":"` + target + `#dyn"`
+	}
+	bodies := make([]string, len(uris))
+	for i, u := range uris {
+		m := []string{`"$id":"` + u + `"`}
+		anchor := g.one(`"$dynamicAnchor":"dyn"`, `"$dynamicAnchor":"dyn"`, `"$anchor":"dyn"`)
+		here := g.chance(50)
+		if here {
+			m = append(m, anchor)
+		}
+		value := func() string {
+			return `"k":` + g.one(`{"enum":[0,1]}`, `{"enum":[1,2]}`, `{"const":3}`, `{"enum":[0,3]}`, "true")
+		}
+		inner := `"properties":{` + value() + `,"b":{` + reference(-1) + `}}`
+		if !here {
+			inner = anchor + "," + inner
+		}
+		m = append(m, `"properties":{`+value()+`,"a":{`+reference(-1)+`},"c":{`+reference(-1)+`}}`)
+		m = append(m, `"$defs":{"in":{`+inner+`}`)
+		if i < len(uris)-1 && g.chance(70) {
+			m[len(m)-1] = reference(i) + "," + m[len(m)-1]
+		}
+		bodies[i] = strings.Join(m, ",")
+	}
+	resources = map[string][]byte{}
+	root = bodies[0]
+	for i := 1; i < len(uris); i++ {
+		if g.chance(50) {
+			resources[uris[i]] = []byte("{" + bodies[i] + "}}")
+			continue
+		}
+		root += `,"` + strconv.Itoa(i) + `":{` + bodies[i] + "}}"
+	}
+	return "{" + root + "}}", resources
+}
+
+// nested writes a document for scopes.
+func (g *generator) nested(depth int) string {
+	var m []string
+	if g.chance(60) {
+		m = append(m, `"k":`+strconv.Itoa(g.rnd.IntN(4)))
+	}
+	if depth > 0 {
+		for _, n := range distinctOf(g, 2, "a", "b", "c") {
+			m = append(m, `"`+n+`":`+g.nested(depth-1))
+		}
+	}
+	return "{" + strings.Join(m, ",") + "}"
 }
 
 // with adds members to an object.
