@@ -89,6 +89,9 @@ func (p *Pipeline) Describe() Description {
 		d.Warnings = append(d.Warnings, "no audit log: nobody can say afterwards what happened")
 	}
 	d.Front = append(d.Front, "errors")
+	if p.cfg.Guard != nil {
+		d.Front = append(d.Front, "guard")
+	}
 	if p.cfg.Flood != nil {
 		d.Front = append(d.Front, "flood")
 	}

@@ -9,6 +9,7 @@
 //
 //	audit     one record for every request, also for those the others refuse
 //	errors    panics recovered, error bodies made safe
+//	guard     refuses by address and form of the request, bans who keeps being refused
 //	flood     limits by client address, before any cryptography
 //	route     the pattern of net/http.ServeMux decides; what matches none is 404 and runs nothing
 //	auth      who is calling, and may they use this route

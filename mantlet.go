@@ -17,6 +17,7 @@ import (
 	"github.com/mantlet-go/mantlet/ratelimit"
 	"github.com/mantlet-go/mantlet/sanitize"
 	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/guard"
 )
 
 // Config says which rooms a [Pipeline] has. Only Auth has no safe default.
@@ -31,6 +32,9 @@ type Config struct {
 	// Errors decides what clients see of failures. Nil means [sanitize.NewErrors] with its defaults; a pipeline without
 	// safe errors does not exist.
 	Errors *sanitize.Errors
+	// Guard refuses by address and by how a request is written, and bans the addresses of which the other rooms keep refusing
+	// requests. Nil means no such check.
+	Guard *guard.Guard
 	// Flood limits by client address before anything is checked. Its limits count requests only: no body is read here. Set
 	// its OmitHeaders, so that clients read the headers of Limits alone. Nil means no such limit.
 	Flood *ratelimit.Limiter
@@ -128,6 +132,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p.serve = Chain(
 		stage(cfg.Audit != nil, cfg.Audit.Handler),
 		cfg.Errors.Handler,
+		stage(cfg.Guard != nil, cfg.Guard.Handler), // outside of all whose refusals it counts
 		stage(cfg.Flood != nil, cfg.Flood.Handler),
 	)(http.HandlerFunc(p.dispatch))
 	return p, nil

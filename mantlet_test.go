@@ -23,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet"
@@ -32,6 +33,7 @@ import (
 	"github.com/mantlet-go/mantlet/ratelimit"
 	"github.com/mantlet-go/mantlet/sanitize"
 	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/guard"
 	"github.com/mantlet-go/mantlet/validate/preset"
 )
 
@@ -658,5 +660,84 @@ func TestAFloodLimiterReadsNoBodyAndIsNotThePlan(t *testing.T) {
 	}
 	if _, err := mantlet.New(mantlet.Config{Auth: gate, Flood: requests}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The guard stands outside of the rooms whose refusals it counts and inside of those that record and shape errors: it must see
+// the denials all the same.
+func TestTheGuardBansAnAddressForTheRefusalsOfTheRoomsInside(t *testing.T) {
+	synctest.Test(t, theGuardBans) // so that no score decays meanwhile
+}
+
+func theGuardBans(t *testing.T) {
+	trail := &lines{}
+	log := must(audit.Open(audit.Config{Sinks: []audit.Sink{trail}}))
+	keys := must(apikey.New(apikey.Config{Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "test"}))
+	defer keys.Close(context.Background())
+	secret, _, err := keys.Create(t.Context(), apikey.Spec{ClientID: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	g := must(guard.New(guard.Config{BanPoints: 50, Logger: quiet}))
+	p := must(mantlet.New(mantlet.Config{Audit: log, Guard: g, Auth: must(auth.New(auth.Config{Authenticator: keys, Logger: quiet})),
+		Errors: must(sanitize.NewErrors(sanitize.ErrorsConfig{Logger: quiet}))}))
+	var ran atomic.Int64
+	p.HandleFunc("POST /v1/chat/completions", mantlet.Route{Body: preset.OpenAIChat()}, func(http.ResponseWriter, *http.Request) { ran.Add(1) })
+	p.HandleFunc("GET /broken", mantlet.Public(), func(http.ResponseWriter, *http.Request) { panic("a fault of ours") })
+	if front := p.Describe().Front; !slices.Equal(front, []string{"audit", "errors", "guard"}) {
+		t.Errorf("front: %v", front)
+	}
+	ask := func(from, method, target, key, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, target, strings.NewReader(body))
+		r.RemoteAddr = from + ":1234"
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+key)
+		rec := httptest.NewRecorder()
+		p.ServeHTTP(rec, r)
+		return rec
+	}
+	const chat = "/v1/chat/completions"
+	good := secret.Reveal()
+	for name, tc := range map[string]struct {
+		from, method, target, key, body string
+		times, status                   int
+	}{
+		"wrong keys":  {"192.0.2.1", "POST", chat, strings.Replace(good, "acme_", "acmf_", 1), hello, 10, 401},
+		"broken JSON": {"192.0.2.2", "POST", chat, good, `{"model":`, 25, 400},
+		"probes":      {"192.0.2.3", "GET", "/.git/config", "", "", 3, 404},
+		"wandering":   {"192.0.2.4", "GET", "/nothing/here", "", "", 50, 404},
+	} {
+		for i := range tc.times {
+			if rec := ask(tc.from, tc.method, tc.target, tc.key, tc.body); rec.Code != tc.status {
+				t.Fatalf("%s: request %d got %d %s", name, i, rec.Code, rec.Body)
+			}
+		}
+		if rec := ask(tc.from, "POST", chat, good, hello); rec.Code != 429 || code(rec) != "too_many_requests" || rec.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: then %d %s", name, rec.Code, rec.Body)
+		}
+	}
+	for range 100 {
+		if rec := ask("192.0.2.5", "GET", "/broken", "", ""); rec.Code != 500 {
+			t.Fatal(rec.Code)
+		}
+	}
+	if rec := ask("192.0.2.5", "POST", chat, good, hello); rec.Code != 200 || ran.Load() != 1 {
+		t.Errorf("an address that met our own faults got %d, the handler ran %d times", rec.Code, ran.Load())
+	}
+	if n := len(g.Bans()); n != 4 {
+		t.Errorf("%d bans", n)
+	}
+	if err := log.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var banned int
+	for _, l := range trail.all {
+		if js, _ := json.Marshal(l); bytes.Contains(js, []byte(`"too_many_requests"`)) && bytes.Contains(js, []byte(`"guard"`)) {
+			banned++
+		}
+	}
+	if banned != 4 {
+		t.Errorf("%d records of refusals by the guard", banned)
 	}
 }

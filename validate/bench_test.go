@@ -154,3 +154,24 @@ func BenchmarkRefuse(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkParts is a message of sixty content parts, each dispatched by its type: the most that the presets ask per byte.
+func BenchmarkParts(b *testing.B) {
+	scan, _ := validate.New(validate.Config{})
+	body := []byte(`{"model":"m","max_tokens":5,"messages":[{"role":"user","content":[` +
+		strings.TrimSuffix(strings.Repeat(`{"type":"text","text":"The quick brown fox jumps"},`, 60), ",") + `]}]}`)
+	for _, c := range []struct {
+		name string
+		v    *validate.Validator
+	}{{"scan", scan}, {"openai", preset.OpenAIChat()}, {"anthropic", preset.AnthropicMessages()}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.v.Check(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

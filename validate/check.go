@@ -22,11 +22,11 @@ type pass struct {
 
 var passes = sync.Pool{New: func() any { return new(pass) }}
 
-func newPass(c *compiled, fold bool, facts *dialect.Request) *pass {
+func newPass(c *compiled, lim *jsonscan.Limits, facts *dialect.Request) *pass {
 	p := passes.Get().(*pass)
 	p.facts = facts
 	if p.program = c.program != nil; p.program {
-		p.machine.Start(c.program, fold)
+		p.machine.Start(c.program, !lim.AllowFoldCollisions, !lim.AllowDuplicateKeys)
 	} else {
 		p.tape.reset()
 	}

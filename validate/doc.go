@@ -11,8 +11,8 @@
 //   - Parser differentials. The body is one strict JSON text (RFC 8259, RFC 7493): UTF-8 without a byte order mark, no
 //     lone surrogates, nothing after the value, no member named twice, no two siblings whose names differ only by case.
 //     What an authorisation check reads is what the handler and the upstream read. A lone case variant is no way round
-//     either: a member such as "MODEL" at the top level is refused when the schema knows "model", and [Body] refuses it
-//     when the Go type does.
+//     either: a member such as "MODEL" is refused where the schema declares "model", unless that part of the schema is
+//     an alternative that may not apply, and [Body] refuses it when the Go type does.
 //   - Bombs. Bytes, depth, members, lengths, number of values, digits and exponents are bounded in one pass without
 //     building a tree. 1e10000000 makes the schema engine dereference nil and a hundred 1e999999 keep it busy for
 //     seconds; neither gets that far.
@@ -36,15 +36,14 @@
 //
 // Method, media type and charset, content coding, announced length; then the body is read once, bounded in bytes and
 // time, and kept for everything behind; then one scan checks grammar and limits and gathers the facts other packages
-// need; then the schema. The first failure decides.
+// need, and asks the schema about each value as it comes. The first failure decides.
 //
 // # Cost
 //
-// Without a schema: O(n), one pass, a handful of allocations. With a schema the same pass notes where the values stand,
-// an accepted body becomes a tree that shares one copy of its text, and a good request is then recognised without the
-// engine as long as its schema uses the common keywords (type, enum, properties, items, ranges, lengths, if and their
-// like). What is left over, and every refusal, is the engine's, where a value costs microseconds; [Limits] Nodes bounds
-// that. See the benchmarks. The checked bytes are shared with everybody behind and never changed.
+// One pass over the bytes, with or without a schema, a handful of allocations for the request and none for the decision.
+// The work is bounded by the number of values times the size of the schema, whatever the schema: equal questions about
+// one value are asked once, so that nested alternatives do not multiply. The first fault ends the pass. See the
+// benchmarks. The checked bytes are shared with everybody behind and never changed.
 //
 // # Specifications
 //

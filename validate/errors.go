@@ -19,7 +19,7 @@ type Error struct {
 	// (500).
 	Code string
 	// Pointer is the RFC 6901 JSON Pointer of the offending place; "" is the whole body. Names the schema does not know
-	// are shown as "?". For the keyword required it is the place where the missing member should be.
+	// are shown as "?". For required and dependentRequired it is the place where the missing member should be.
 	Pointer string
 	// Keyword is the JSON Schema keyword that failed, or the name of the limit (a field of Limits, such as "Depth"), or
 	// "case" for a member whose name differs from a known one only by case; "" when neither applies.

@@ -102,7 +102,7 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	var visitor jsonscan.Visitor = facts
 	var t *pass
 	if p.schema != nil {
-		t = newPass(p.schema, !p.limits.AllowFoldCollisions, facts)
+		t = newPass(p.schema, &p.limits, facts)
 		defer t.release()
 		visitor = t
 	}

@@ -29,19 +29,17 @@ const (
 // Config says what a body must be. The zero Config accepts any strict JSON text of up to 4 MiB within the default
 // [Limits].
 type Config struct {
-	// Schema is a JSON Schema document, draft 2020-12 unless its $schema says draft 7; other drafts are refused.
-	// References to other documents are refused; put them under $defs. Empty means no schema.
+	// Schema is a JSON Schema document, draft 2020-12 unless its $schema says draft 7 or names a dialect in Resources;
+	// other drafts are refused. References to documents that are neither here nor in Resources are refused. Empty means no
+	// schema.
 	//
-	// format is an assertion for the formats of the specification except idn-email and idn-hostname, and for
-	// FormatPublicHTTPS; an unknown format is ignored, as the specification wants. pattern is RE2: look-arounds are
-	// refused here. So is an unknown keyword that looks like a slip of a known one ("requird"), because it would be
-	// ignored; other unknown keywords are, as the specification wants.
+	// All keywords of both drafts are asserted, format among them for the formats of the specification except idn-email
+	// and idn-hostname, and for those of this package; an unknown format is ignored, as the specification wants. pattern
+	// is RE2: look-arounds are refused here. So is an unknown keyword that looks like a slip of a known one ("requird"),
+	// because it would be ignored; other unknown keywords are, as the specification wants.
 	//
-	// A value that satisfies the common keywords costs well under a microsecond. Where the schema engine itself is
-	// needed (a refusal; format, multipleOf, uniqueItems, contains, prefixItems, patternProperties, dependencies and
-	// unevaluated keywords; numbers with exponents) it takes about 5 to 15 microseconds per value and does not stop at
-	// the first fault, except between the elements of a top-level list. Limits.Nodes bounds that; dispatch with if and
-	// then costs less than oneOf over many forms.
+	// The schema is judged inside the scan of the body and ends it at the first fault, in the order of the document. Only
+	// a schema that refers to a meta-schema, or one for Engine, needs the whole body as a tree first.
 	Schema []byte
 	// Resources are schema documents that Schema may refer to, by absolute URL. Nothing is ever fetched.
 	Resources map[string][]byte
@@ -105,11 +103,11 @@ type Limits struct {
 	// Exponent is the largest absolute exponent of a number. Zero means 400, beyond every float64. With a schema it
 	// must be 1 to 1000: 1e10000000 makes the engine panic.
 	Exponent int
-	// InsecureAllowDuplicateKeys accepts two members of one name. Parsers disagree about which one counts, so that a
-	// check may see another document than the handler.
+	// InsecureAllowDuplicateKeys accepts two members of one name. Parsers disagree about which one counts; the schema
+	// judges each.
 	InsecureAllowDuplicateKeys bool
-	// InsecureAllowFoldCollisions accepts names that differ only by case, among siblings and from a top-level name of
-	// the schema. encoding/json, and so every Go upstream, takes them for the same.
+	// InsecureAllowFoldCollisions accepts names that differ only by case, among siblings and from a name that the schema
+	// declares for the object. encoding/json, and so every Go upstream, takes them for the same.
 	InsecureAllowFoldCollisions bool
 }
 
@@ -265,7 +263,7 @@ func (p *policy) check(body []byte) *Error {
 	if p.schema == nil {
 		return p.scan(body, nil)
 	}
-	t := newPass(p.schema, !p.limits.AllowFoldCollisions, nil)
+	t := newPass(p.schema, &p.limits, nil)
 	defer t.release()
 	if e := p.scan(body, t); e != nil {
 		return e

@@ -517,6 +517,25 @@ func TestFoldNameMeetsWhatEncodingJSONTakesForEqual(t *testing.T) {
 	}
 }
 
+// A Go server behind takes "Url" for "url", at any depth; what the schema said of url would not hold for it.
+func TestACaseVariantOfADeclaredNameIsRefusedAtAnyDepth(t *testing.T) {
+	v := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"list":{"items":{"$ref":"#/$defs/one"}},"free":{"properties":{"maxTokens":{}},"patternProperties":{"^X-":{}}}},
+		"$defs":{"one":{"properties":{"url":{"type":"string"},"key":{"maximum":1}}}}}`)})
+	for body, pointer := range map[string]string{
+		`{"list":[{"url":"x"},{"Url":1}]}`: "/list/1/?", `{"list":[{"\u0055RL":1}]}`: "/list/0/?", "{\"list\":[{\"\u212aey\":5}]}": "/list/0/?",
+		`{"free":{"maxtokens":1}}`: "/free/?", `{"LIST":[]}`: "/?",
+	} {
+		if e := refusal(t, v, body); e.Keyword != "case" || e.Pointer != pointer {
+			t.Errorf("%s: %v", body, e)
+		}
+	}
+	for _, body := range []string{`{"list":[{"url":"x","uri":1,"Extra":2}]}`, `{"free":{"maxTokens":1,"X-MAXTOKENS":2,"tokens":3}}`, `{"other":{"URL":1}}`} {
+		if err := v.Check([]byte(body)); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestInsecureFoldCollisionsCanBeAllowed(t *testing.T) {
 	v := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"a":true}}`), Limits: validate.Limits{InsecureAllowFoldCollisions: true}})
 	for _, body := range []string{`{"a":1,"A":2}`, `{"A":2}`} {

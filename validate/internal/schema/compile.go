@@ -428,9 +428,11 @@ func (c *compiler) planFor(n *node) error {
 	for i := range order {
 		n := order[len(order)-1-i]
 		at[n] = i
-		p.steps[i] = step{n: n, not: -1, ifs: -1, then: -1, els: -1, owner: -1, guard: -1}
+		p.steps[i] = step{n: n, not: -1, ifs: -1, then: -1, els: -1}
 	}
 	uses := make([]int, len(p.steps))
+	owner := make([]int, len(p.steps)) // the only step that has any use for this one, -1 for none or several
+	owner[0] = -1
 	for i := range p.steps {
 		st := &p.steps[i]
 		index := func(sub *node) int {
@@ -439,9 +441,9 @@ func (c *compiler) planFor(n *node) error {
 			}
 			j := at[sub]
 			if uses[j]++; uses[j] == 1 {
-				p.steps[j].owner = i
+				owner[j] = i
 			} else {
-				p.steps[j].owner = -1
+				owner[j] = -1
 			}
 			return j
 		}
@@ -463,17 +465,76 @@ func (c *compiler) planFor(n *node) error {
 	}
 	p.steps[0].must = true
 	for i := range p.steps {
-		st := &p.steps[i]
-		if st.then >= 0 && uses[st.then] == 1 {
-			p.steps[st.then].guard = st.ifs
-		}
-		for _, j := range st.all {
-			p.steps[j].must = p.steps[j].must || st.must
+		for _, j := range p.steps[i].all {
+			p.steps[j].must = p.steps[j].must || p.steps[i].must
 		}
 	}
+	p.sets(uses, owner)
 	p.single = len(p.steps) == 1
 	n.plan = p
 	return nil
+}
+
+// sets fills in what the steps of p want to see, and when their verdicts become pointless.
+func (p *plan) sets(uses, owner []int) {
+	p.members, p.items = newMask(len(p.steps)), newMask(len(p.steps))
+	p.bits = make([]uint64, 2*len(p.members))
+	for i := range p.members {
+		p.bits[i] = ^uint64(0) // all are of interest, and none has failed
+	}
+	for i := range p.steps {
+		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, bits: int32(len(p.bits))})
+		p.bits = append(p.bits, newMask(p.steps[i].n.bits)...)
+	}
+	// whole adds step i to m, and all that only it has a use for.
+	var whole func(m mask, i int)
+	whole = func(m mask, i int) {
+		m.set(i)
+		for j := range p.steps {
+			if owner[j] == i && !m.has(j) {
+				whole(m, j)
+			}
+		}
+	}
+	for i := range p.steps {
+		st := &p.steps[i]
+		n := st.n
+		if n.always <= 0 && (len(n.names)+len(n.patterns) > 0 || n.additional != nil || n.propertyNames != nil || n.restProps != nil || n.minProps > 0 || n.maxProps >= 0) {
+			p.members.set(i)
+		}
+		if n.always <= 0 && (len(n.prefix) > 0 || n.items != nil || n.contains != nil || n.restItems != nil || n.maxItems >= 0) {
+			p.items.set(i)
+		}
+		st.kills, st.settles = newMask(len(p.steps)), newMask(len(p.steps))
+		whole(st.kills, i)
+		st.decider = n.decides()
+		for _, pr := range n.names {
+			st.tags = st.tags || pr.declared && pr.node.enum != nil
+		}
+	}
+	for i := range p.steps {
+		st := &p.steps[i]
+		if st.then >= 0 && uses[st.then] == 1 {
+			whole(p.steps[st.ifs].kills, st.then)
+		}
+		if st.els >= 0 && uses[st.els] == 1 && p.steps[st.ifs].decider {
+			whole(p.steps[st.ifs].settles, st.els)
+		}
+	}
+}
+
+// decides reports whether n asks for nothing but a constant of one member, so that it is settled as soon as that was seen.
+func (n *node) decides() bool {
+	if len(n.names) != 1 || n.types != allTypes || n.always != 0 || n.scalars || n.additional != nil || n.propertyNames != nil || n.restProps != nil ||
+		n.minProps > 0 || n.maxProps >= 0 || len(n.patterns)+len(n.dependent)+len(n.inPlace()) > 0 {
+		return false
+	}
+	for _, pr := range n.names {
+		if !pr.declared || pr.node.enum == nil || len(pr.node.enum.others) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // inPlace returns the nodes that apply to the same value as n.

@@ -30,7 +30,7 @@ func decode(t testing.TB, b []byte) any {
 func judge(t testing.TB, p *schema.Program, doc []byte) (accepted bool, why schema.Failure) {
 	t.Helper()
 	var m schema.Machine
-	m.Start(p, false)
+	m.Start(p, false, true)
 	err := jsonscan.Scan(doc, nil, &m)
 	if err != nil && !errors.Is(err, schema.ErrRefused) {
 		t.Fatalf("%s: %v", doc, err)

@@ -3,8 +3,7 @@ package schema
 import (
 	"bytes"
 	"errors"
-	"slices"
-	"unicode/utf8"
+	"math/bits"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -46,8 +45,10 @@ func (f *Failure) Missing() string {
 type Machine struct {
 	root    *plan
 	fold    bool
+	exact   bool
 	refused bool
 	failure Failure
+	work    int // evaluations begun, for the test that bounds them
 
 	depth   int // containers open
 	skip    int // those among them, innermost, about which nobody asks
@@ -63,6 +64,9 @@ type Machine struct {
 	folded  []byte
 	scratch []byte
 	table   []element
+	whys    []Failure // of the steps of a plan that is applied to a scalar
+	helpers []*node
+	matched []uint64
 }
 
 // frame is an open container about which somebody asks.
@@ -81,6 +85,7 @@ type marker struct{ runs, evals, links, marks, fails, bits int }
 type run struct {
 	plan  *plan
 	first int // its evaluations
+	live  int // two masks in bits: the steps that are still of interest, and those that have failed but look out for constants
 	must  bool
 	dead  bool // it has failed
 	owner link
@@ -89,10 +94,9 @@ type run struct {
 // eval is the state of one step.
 type eval struct {
 	fail     int32 // an index of fails, -1 while it has not failed
-	off      bool  // nobody needs the verdict any more
 	n        int32 // members so far
 	contains int32
-	bits     int32
+	bits     int32 // where the presence of its names is noted, from the masks of the run on
 	marks    int32 // the first of its marks, -1 for none
 	// matched is the first mark of an item that contains matched.
 	matched int32
@@ -124,11 +128,11 @@ type mark struct {
 }
 
 // Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
-// are refused wherever the schema applies for sure.
-func (m *Machine) Start(p *Program, fold bool) {
-	m.root, m.fold = p.root, fold
+// are refused wherever the schema applies for sure; exact that the scan refuses a name that occurs twice.
+func (m *Machine) Start(p *Program, fold, exact bool) {
+	m.root, m.fold, m.exact = p.root, fold, exact
 	m.refused, m.failure = false, Failure{}
-	m.depth, m.skip = 0, 0
+	m.depth, m.skip, m.work = 0, 0, 0
 	m.frames = m.frames[:0]
 	m.cut(marker{})
 }
@@ -227,20 +231,14 @@ func (m *Machine) open(p *jsonscan.Path, k jsonscan.Kind, start int) {
 func (m *Machine) begin(r int, f *frame) {
 	run := &m.runs[r]
 	run.first = len(m.evals)
+	m.work += len(run.plan.steps)
 	kind := tArray
 	if f.object {
 		kind = tObject
 	}
-	for i := range run.plan.steps {
-		e := eval{fail: -1, marks: -1, matched: -1}
-		if n := run.plan.steps[i].n; f.object && n.bits > 0 {
-			e.bits = int32(len(m.bits))
-			for range (n.bits + 63) / 64 {
-				m.bits = append(m.bits, 0)
-			}
-		}
-		m.evals = append(m.evals, e)
-	}
+	run.live = len(m.bits)
+	m.evals = append(m.evals, run.plan.fresh...)
+	m.bits = append(m.bits, run.plan.bits...)
 	for i := range run.plan.steps {
 		n := run.plan.steps[i].n
 		switch {
@@ -287,38 +285,12 @@ func (m *Machine) ask(p *jsonscan.Path, v *value) {
 	}
 }
 
-// ready reports whether step i of run r needs to look at what comes.
-func (m *Machine) ready(r, i int) bool {
-	run := &m.runs[r]
-	e := &m.evals[run.first+i]
-	if e.off || e.fail >= 0 {
-		return false
-	}
-	st := &run.plan.steps[i]
-	if st.owner >= 0 {
-		if o := &m.evals[run.first+st.owner]; o.off || o.fail >= 0 {
-			e.off = true
-			return false
-		}
-	}
-	if st.guard >= 0 && m.evals[run.first+st.guard].fail >= 0 {
-		e.off = true
-		return false
-	}
-	return true
-}
-
 // item applies run r to the element with index i.
 func (m *Machine) item(r, i int, v *value) {
-	steps := m.runs[r].plan.steps
-	for s := range steps {
-		if !m.ready(r, s) {
-			continue
-		}
+	p := m.runs[r].plan
+	steps := p.steps
+	for s := m.next(r, p.items, -1); s >= 0; s = m.next(r, p.items, s) {
 		n := steps[s].n
-		if n.always > 0 {
-			continue
-		}
 		if n.maxItems >= 0 && i >= n.maxItems {
 			m.fail(r, s, Failure{Keyword: "maxItems", At: m.top().start})
 			continue
@@ -345,18 +317,38 @@ func (m *Machine) item(r, i int, v *value) {
 	}
 }
 
+// next returns the step of run r after the given one that is of interest, wants to see what comes, or looks out for constants;
+// -1 for none.
+func (m *Machine) next(r int, want mask, after int) int {
+	live := m.runs[r].live
+	for w := (after + 1) >> 6; w < len(want); w++ {
+		set := m.bits[live+w]&want[w] | m.bits[live+len(want)+w]
+		if w == (after+1)>>6 {
+			set &= ^uint64(0) << ((after + 1) & 63)
+		}
+		if set != 0 {
+			return w<<6 + bits.TrailingZeros64(set)
+		}
+	}
+	return -1
+}
+
+// masks returns the two masks of a run.
+func (m *Machine) masks(run *run) (live, watch mask) {
+	w := len(run.plan.members)
+	return m.bits[run.live : run.live+w], m.bits[run.live+w : run.live+2*w]
+}
+
 func (m *Machine) top() *frame { return &m.frames[len(m.frames)-1] }
 
 // member applies run r to a member of the object f.
 func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v *value) {
-	steps := m.runs[r].plan.steps
-	for s := range steps {
+	p := m.runs[r].plan
+	steps := p.steps
+	for s := m.next(r, p.members, -1); s >= 0; s = m.next(r, p.members, s) {
 		n := steps[s].n
-		if !m.ready(r, s) {
+		if m.evals[m.runs[r].first+s].fail >= 0 {
 			m.tagged(r, s, n, name, v)
-			continue
-		}
-		if n.always > 0 {
 			continue
 		}
 		e := &m.evals[m.runs[r].first+s]
@@ -369,7 +361,7 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 		pr, known := n.names[string(name)]
 		looked := known && pr.declared
 		if known && pr.bit >= 0 {
-			m.bits[int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
+			m.bits[m.runs[r].live+int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
 		}
 		if looked {
 			m.demand(pr.node, l, sure, v)
@@ -409,13 +401,14 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 // tagged lets a step that has failed see whether a constant says that the object was meant to be something else: a client
 // that sent an image with a typo wants to read of the typo, not that it is no text.
 func (m *Machine) tagged(r, s int, n *node, name []byte, v *value) {
-	e := &m.evals[m.runs[r].first+s]
-	if e.fail < 0 || m.fails[e.fail].mismatch || v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
+	if v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
 		return
 	}
 	pr := n.names[string(name)]
 	if pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
-		m.fails[e.fail].mismatch = true
+		m.fails[m.evals[m.runs[r].first+s].fail].mismatch = true
+		_, watch := m.masks(&m.runs[r])
+		watch[s>>6] &^= 1 << (s & 63)
 	}
 }
 
@@ -476,6 +469,9 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 		if !ok {
 			why.mismatch, why.tag = why.tag, false
 			m.fail(r, s, why)
+		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact {
+			live, _ := m.masks(&m.runs[r])
+			live.remove(st.settles)
 		}
 	case contained:
 		if !ok {
@@ -517,6 +513,11 @@ func (m *Machine) fail(r, s int, why Failure) {
 	}
 	m.fails = append(m.fails, why)
 	e.fail = int32(len(m.fails) - 1)
+	live, watch := m.masks(run)
+	live.remove(run.plan.steps[s].kills)
+	if run.plan.steps[s].tags && !why.mismatch {
+		watch.set(s)
+	}
 	for _, parent := range run.plan.steps[s].parents {
 		m.fail(r, parent, why)
 	}
@@ -527,456 +528,4 @@ func (m *Machine) fail(r, s int, why Failure) {
 	if run.must && !m.refused {
 		m.refused, m.failure = true, why
 	}
-}
-
-// close ends the innermost container about which somebody asks.
-func (m *Machine) close(data []byte, end int) {
-	f := m.frames[len(m.frames)-1]
-	raw := data[f.start:end]
-	for r := f.runs - 1; r >= f.base.runs; r-- {
-		for s := len(m.runs[r].plan.steps) - 1; s >= 0; s-- {
-			m.finish(r, s, &f, raw, data)
-		}
-	}
-	m.frames = m.frames[:len(m.frames)-1]
-	if !m.refused {
-		m.settle(&f)
-	}
-}
-
-// settle hands the verdicts of a container's runs to those who asked, and forgets the runs.
-func (m *Machine) settle(f *frame) {
-	// Verdicts make the steps outside write to the stacks that are cut here, so they are taken out first.
-	if len(m.runs) == f.base.runs+1 && len(m.links) == f.base.links { // nearly always: one schema, asked for once
-		run := &m.runs[f.base.runs]
-		l, i := run.owner, m.evals[run.first].fail
-		var why Failure
-		if i >= 0 {
-			why = m.fails[i]
-		}
-		m.cut(f.base)
-		m.answer(l, i < 0, why)
-		return
-	}
-	type verdict struct {
-		l   link
-		ok  bool
-		why Failure
-	}
-	var few [8]verdict
-	list := few[:0]
-	for r := f.base.runs; r < len(m.runs); r++ {
-		run := &m.runs[r]
-		var why Failure
-		ok := true
-		if i := m.evals[run.first].fail; i >= 0 {
-			ok, why = false, m.fails[i]
-		}
-		for l := run.owner; ; l = m.links[l.next] {
-			list = append(list, verdict{l, ok, why})
-			if l.next < 0 {
-				break
-			}
-		}
-	}
-	m.cut(f.base)
-	for i := range list {
-		m.answer(list[i].l, list[i].ok, list[i].why)
-	}
-}
-
-// finish decides step s of run r at the end of its container. The steps after s are decided.
-func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
-	run := &m.runs[r]
-	st := &run.plan.steps[s]
-	n := st.n
-	e := &m.evals[run.first+s]
-	if e.fail >= 0 || n.always > 0 {
-		return
-	}
-	fail := func(keyword string) { m.fail(r, s, Failure{Keyword: keyword, At: f.start}) }
-	if f.object {
-		for i := range n.required {
-			if !m.present(e, n.required[i].bit) {
-				m.fail(r, s, Failure{Keyword: "required", At: f.start, missing: &n.required[i]})
-				return
-			}
-		}
-		if n.minProps > int(e.n) {
-			fail("minProperties")
-			return
-		}
-		for i := range n.dependent {
-			d := &n.dependent[i]
-			if !m.present(e, d.bit) {
-				continue
-			}
-			for j := range d.needs {
-				if !m.present(e, d.needs[j].bit) {
-					m.fail(r, s, Failure{Keyword: d.keyword, At: f.start, missing: &d.needs[j]})
-					return
-				}
-			}
-		}
-		for i := range n.whenPresent {
-			if why := m.why(run, st.whenPresent[i]); why != nil && m.present(e, n.whenPresent[i].bit) {
-				m.fail(r, s, *why)
-				return
-			}
-		}
-	} else {
-		if n.minItems > f.n {
-			fail("minItems")
-			return
-		}
-		if n.contains != nil && int(e.contains) < n.minContains {
-			keyword := "contains"
-			if n.minContains > 1 {
-				keyword = "minContains"
-			}
-			fail(keyword)
-			return
-		}
-		if n.unique && f.n > 1 && !m.distinct(raw, f.n) {
-			fail("uniqueItems")
-			return
-		}
-	}
-	if n.enum != nil && !slices.ContainsFunc(n.enum.others, func(want any) bool { return equal(raw, want) }) {
-		m.fail(r, s, Failure{Keyword: n.enumK, At: f.start, tag: true, mismatch: true})
-		return
-	}
-	if !run.plan.single {
-		if why, ok := m.combine(st, f.start, func(i int) *Failure { return m.why(run, i) }); !ok {
-			m.fail(r, s, why)
-			return
-		}
-	}
-	if e.marks >= 0 {
-		m.unevaluated(r, s, f, data)
-	}
-}
-
-func (m *Machine) present(e *eval, bit int) bool { return m.bits[int(e.bits)+bit>>6]>>(bit&63)&1 == 1 }
-
-// why returns the failure of a step, nil when it has not failed.
-func (m *Machine) why(run *run, step int) *Failure {
-	if i := m.evals[run.first+step].fail; i >= 0 {
-		return &m.fails[i]
-	}
-	return nil
-}
-
-// combine decides what the verdicts of other steps mean for st. why returns the failure of a step, or nil.
-func (m *Machine) combine(st *step, at int, why func(int) *Failure) (Failure, bool) {
-	if len(st.any) > 0 {
-		if fits(st.any, why) == 0 {
-			return alternative(st.any, why, "anyOf", at), false
-		}
-	}
-	if len(st.one) > 0 {
-		switch n := fits(st.one, why); {
-		case n == 0:
-			return alternative(st.one, why, "oneOf", at), false
-		case n > 1:
-			return Failure{Keyword: "oneOf", At: at}, false
-		}
-	}
-	if st.not >= 0 && why(st.not) == nil {
-		return Failure{Keyword: "not", At: at}, false
-	}
-	if st.ifs >= 0 {
-		branch := st.then
-		if why(st.ifs) != nil {
-			branch = st.els
-		}
-		if branch >= 0 {
-			if f := why(branch); f != nil {
-				return *f, false
-			}
-		}
-	}
-	return Failure{}, true
-}
-
-// fits counts the steps that have not failed, up to two.
-func fits(steps []int, why func(int) *Failure) (n int) {
-	for _, i := range steps {
-		if why(i) == nil {
-			if n++; n == 2 {
-				break
-			}
-		}
-	}
-	return n
-}
-
-// alternative picks what to report when no alternative fits: the failure of the only one that was meant, or that none fits.
-func alternative(steps []int, why func(int) *Failure, keyword string, at int) Failure {
-	var meant *Failure
-	for _, i := range steps {
-		switch f := why(i); {
-		case f.mismatch:
-		case meant != nil:
-			return Failure{Keyword: keyword, At: at}
-		default:
-			meant = f
-		}
-	}
-	if meant == nil {
-		return Failure{Keyword: keyword, At: at, mismatch: true}
-	}
-	return *meant
-}
-
-// unevaluated decides about the members or items that nobody had looked at when they came: some step that turned out to be
-// right may have.
-func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
-	e := &m.evals[m.runs[r].first+s]
-	for i := e.marks; i >= 0; i = m.marks[i].next {
-		k := m.marks[i]
-		var name []byte
-		if f.object {
-			m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
-			name = m.name
-		}
-		if m.lookedAt(r, s, f, name, int(k.index)) {
-			continue
-		}
-		if f.object {
-			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
-		} else {
-			m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
-		}
-		return
-	}
-}
-
-// lookedAt reports whether a step that applies through s, and is right, has looked at the member or the item. s itself has
-// not, except through contains.
-func (m *Machine) lookedAt(r, s int, f *frame, name []byte, index int) bool {
-	run := &m.runs[r]
-	st := &run.plan.steps[s]
-	if !f.object {
-		for i := m.evals[run.first+s].matched; i >= 0; i = m.marks[i].next {
-			if int(m.marks[i].index) == index {
-				return true
-			}
-		}
-	}
-	visit := func(i int) bool {
-		if i < 0 || m.evals[run.first+i].fail >= 0 {
-			return false
-		}
-		n := run.plan.steps[i].n
-		if f.object && n.looksAtName(name) || !f.object && n.looksAtIndex(index) {
-			return true
-		}
-		return m.lookedAt(r, i, f, name, index)
-	}
-	if slices.ContainsFunc(st.all, visit) || slices.ContainsFunc(st.any, visit) || slices.ContainsFunc(st.one, visit) {
-		return true
-	}
-	if st.ifs >= 0 {
-		if m.evals[run.first+st.ifs].fail >= 0 {
-			if visit(st.els) {
-				return true
-			}
-		} else if visit(st.ifs) || visit(st.then) {
-			return true
-		}
-	}
-	for i, w := range st.whenPresent {
-		if f.object && m.present(&m.evals[run.first+s], st.n.whenPresent[i].bit) && visit(w) {
-			return true
-		}
-	}
-	return false
-}
-
-func (n *node) looksAtName(name []byte) bool {
-	if n.additional != nil || n.restProps != nil || n.names[string(name)].declared {
-		return true
-	}
-	return slices.ContainsFunc(n.patterns, func(p patternProperty) bool { return p.re.Match(name) })
-}
-
-func (n *node) looksAtIndex(i int) bool {
-	return n.items != nil || n.restItems != nil || i < len(n.prefix)
-}
-
-// scalar applies a plan to a scalar.
-func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
-	if p.single {
-		why := m.local(p.steps[0].n, v)
-		return why.Keyword == "", why
-	}
-	var few [8]Failure
-	whys := few[:0]
-	if len(p.steps) > len(few) {
-		whys = make([]Failure, 0, len(p.steps))
-	}
-	whys = whys[:len(p.steps)]
-	why := func(i int) *Failure {
-		if whys[i].Keyword == "" {
-			return nil
-		}
-		return &whys[i]
-	}
-	for s := len(p.steps) - 1; s >= 0; s-- {
-		st := &p.steps[s]
-		whys[s] = m.local(st.n, v)
-		for _, i := range st.all {
-			if whys[s].Keyword == "" {
-				whys[s] = whys[i]
-			}
-		}
-		if whys[s].Keyword == "" {
-			if f, ok := m.combine(st, v.start, why); !ok {
-				whys[s] = f
-			}
-		}
-	}
-	return whys[0].Keyword == "", whys[0]
-}
-
-// local applies one node to a scalar. Without a failure the keyword is empty.
-func (m *Machine) local(n *node, v *value) Failure {
-	if n.always != 0 {
-		if n.always < 0 {
-			return Failure{Keyword: n.denies, At: v.start}
-		}
-		return Failure{}
-	}
-	if t := kindTypes[v.kind]; n.types&t == 0 {
-		if v.kind != jsonscan.Number || n.types&tInteger == 0 || !m.integer(v.raw) {
-			return Failure{Keyword: "type", At: v.start, mismatch: true}
-		}
-	}
-	if !n.scalars {
-		return Failure{}
-	}
-	if n.enum != nil && !m.listed(n.enum, v) {
-		return Failure{Keyword: n.enumK, At: v.start, tag: true, mismatch: true}
-	}
-	keyword := ""
-	switch v.kind {
-	case jsonscan.Number:
-		keyword = m.number(n, v.raw)
-	case jsonscan.String:
-		keyword = m.string(n, v)
-	}
-	return Failure{Keyword: keyword, At: v.start}
-}
-
-func (m *Machine) integer(raw []byte) bool {
-	if _, ok := wholeNumber(raw); ok {
-		return true
-	}
-	d, rest := parseDecimal(m.scratch[:0], raw)
-	m.scratch = rest
-	return d.integer()
-}
-
-// decode gives v its text.
-func (m *Machine) decode(v *value) []byte {
-	if !v.decoded {
-		v.text, v.decoded = v.raw, true
-		if bytes.IndexByte(v.raw, '\\') >= 0 {
-			m.text = jsonscan.AppendUnquoted(m.text[:0], v.raw)
-			v.text = m.text
-		}
-	}
-	return v.text
-}
-
-// listed reports whether a scalar is in the set.
-func (m *Machine) listed(s *values, v *value) bool {
-	switch v.kind {
-	case jsonscan.Null:
-		return s.null
-	case jsonscan.True:
-		return s.yes
-	case jsonscan.False:
-		return s.no
-	case jsonscan.String:
-		if len(s.strings) == 1 {
-			return string(m.decode(v)) == s.one
-		}
-		_, ok := s.strings[string(m.decode(v))]
-		return ok
-	case jsonscan.Number:
-		if len(s.numbers) == 0 {
-			return false
-		}
-		d, rest := parseDecimal(m.scratch[:0], v.raw)
-		m.scratch = rest
-		for i := range s.numbers {
-			if d.cmp(s.numbers[i]) == 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// number returns the keyword that a number fails, "" for none.
-func (m *Machine) number(n *node, raw []byte) string {
-	if n.minimum == nil && n.maximum == nil && n.multipleOf == nil {
-		return ""
-	}
-	whole, ok := wholeNumber(raw)
-	var d decimal
-	if !ok || n.multipleOf != nil || n.minimum != nil && !n.minimum.isWhole || n.maximum != nil && !n.maximum.isWhole {
-		ok = false
-		d, m.scratch = parseDecimal(m.scratch[:0], raw)
-	}
-	cmp := func(b *bound) int {
-		switch {
-		case !ok:
-			return d.cmp(b.value)
-		case whole < b.whole:
-			return -1
-		case whole > b.whole:
-			return 1
-		}
-		return 0
-	}
-	if b := n.minimum; b != nil {
-		if c := cmp(b); c < 0 || c == 0 && b.exclusive {
-			return b.keyword
-		}
-	}
-	if b := n.maximum; b != nil {
-		if c := cmp(b); c > 0 || c == 0 && b.exclusive {
-			return b.keyword
-		}
-	}
-	if n.multipleOf != nil && !d.multiple(*n.multipleOf) {
-		return "multipleOf"
-	}
-	return ""
-}
-
-// string returns the keyword that a string fails, "" for none.
-func (m *Machine) string(n *node, v *value) string {
-	if n.minLength > 0 || n.maxLen >= 0 {
-		// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
-		// the length mostly settles it without counting.
-		if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
-			switch chars := utf8.RuneCount(m.decode(v)); {
-			case chars < n.minLength:
-				return "minLength"
-			case n.maxLen >= 0 && chars > n.maxLen:
-				return "maxLength"
-			}
-		}
-	}
-	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
-		return "pattern"
-	}
-	if n.format != nil && !n.format(string(m.decode(v))) {
-		return "format"
-	}
-	return ""
 }

@@ -122,6 +122,11 @@ type plan struct {
 	single bool
 	// tracks says that a step has to know which items matched contains.
 	tracks bool
+	// members and items are the steps that want to see what is in an object, in an array.
+	members, items mask
+	// fresh and bits are the evaluations of the steps and what their bits are at the start.
+	fresh []eval
+	bits  []uint64
 }
 
 // step is one node of a plan. The numbers are indexes of steps.
@@ -134,9 +139,25 @@ type step struct {
 	then, els   int
 	whenPresent []int // as node.whenPresent
 	parents     []int // the steps whose all holds this one: they fail with it
-	owner       int   // the only step that has any use for this one, -1 for none or several
-	guard       int   // the step of "if" whose failure makes this one pointless; -1 for none
 	must        bool  // the plan fails with this step
+	// kills are the steps whose verdict nobody needs once this one has failed, itself among them; settles those whose verdict
+	// nobody needs once decider has held.
+	kills, settles mask
+	// decider says that one member decides this step: it is "if" with nothing but a constant for it.
+	decider bool
+	tags    bool // some member has a constant
+}
+
+// mask is a set of steps.
+type mask []uint64
+
+func newMask(n int) mask      { return make(mask, (n+63)/64) }
+func (m mask) set(i int)      { m[i>>6] |= 1 << (i & 63) }
+func (m mask) has(i int) bool { return m[i>>6]>>(i&63)&1 == 1 }
+func (m mask) remove(o mask) {
+	for i := range o {
+		m[i] &^= o[i]
+	}
 }
 
 // values is the set of an enum, or the one of const.

@@ -1,0 +1,55 @@
+package guard
+
+import (
+	"math"
+	"net/netip"
+	"time"
+)
+
+// Verdicts for tests.
+const (
+	Unlisted = int(unlisted)
+	Allowed  = int(allowed)
+	Denied   = int(denied)
+)
+
+// Lookup returns what the rules say of a.
+func (g *Guard) Lookup(a netip.Addr) int { return int(g.rules.Load().of(a)) }
+
+// Nodes returns the size of the compiled rules in bytes.
+func (g *Guard) Size() int {
+	r := g.rules.Load()
+	return 32*(len(r.v4.nodes)+len(r.v6.nodes)) + 4*(len(r.v4.root)+len(r.v6.root))
+}
+
+// MatchPath returns the pattern a path matches, or "".
+func (g *Guard) MatchPath(path string) string {
+	if p := g.probes.match(path); p != nil {
+		return p.Text
+	}
+	return ""
+}
+
+// MatchAgent returns the pattern a User-Agent matches, or "".
+func (g *Guard) MatchAgent(ua string) string {
+	if p := g.agents.match(ua); p != nil {
+		return p.Text
+	}
+	return ""
+}
+
+// CheckHost returns the rule a Host header breaks, or "".
+func (g *Guard) CheckHost(host string) string { return g.hosts.check(host) }
+
+// Score returns the client's points now, decayed.
+func (g *Guard) Score(a netip.Addr) float64 { return g.bans.score(a) }
+
+func (b *bans) score(a netip.Addr) (points float64) {
+	key, now := b.key(a), b.since(time.Now())
+	b.walk(func(k uint64, e *banEntry) {
+		if k == key {
+			points = math.Exp2(e.level - b.age(now))
+		}
+	})
+	return points
+}

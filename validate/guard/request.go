@@ -1,0 +1,297 @@
+package guard
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// The private causes of RulePath, for the operator.
+var (
+	errControl       = errors.New("a control character in the path (SkipControl)")
+	errBackslash     = errors.New("a backslash in the path (SkipBackslash)")
+	errDotSegment    = errors.New("a dot segment in the path (SkipDotSegments)")
+	errEncodedSlash  = errors.New("an encoded slash in the path (SkipEncodedSlash)")
+	errDoubleEncoded = errors.New("a dot, slash, backslash or control character encoded twice in the path (SkipDoubleEncoding)")
+	errUTF8          = errors.New("a path that is not UTF-8 (SkipUTF8)")
+)
+
+// path checks the spelling of the path of a request. net/url has decoded it once; what is decoded again behind us, or split at
+// other characters, is what the rules are about.
+func (g *Guard) path(path, raw string) error {
+	ascii, segment := true, 0
+	for i := 0; i <= len(path); i++ {
+		c := byte('/')
+		if i < len(path) {
+			c = path[i]
+		}
+		switch {
+		case c == '/' || c == '\\':
+			if c == '\\' && !g.cfg.SkipBackslash {
+				return errBackslash
+			}
+			if !g.cfg.SkipDotSegments && dots(path[segment:i]) {
+				return errDotSegment
+			}
+			segment = i + 1
+		case c < ' ' || c == 0x7f:
+			if !g.cfg.SkipControl {
+				return errControl
+			}
+		case c == '%' && !g.cfg.SkipDoubleEncoding && i+2 < len(path):
+			d, ok := hexByte(path[i+1], path[i+2])
+			if ok && (d < ' ' || d == 0x7f || d == '.' || d == '\\' || d == '/' && !behindModels(path[:i])) {
+				return errDoubleEncoded
+			}
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	if !ascii && !g.cfg.SkipUTF8 && !utf8.ValidString(path) {
+		return errUTF8
+	}
+	// net/url keeps the raw form only where it differs from the usual encoding, as with every encoded slash.
+	if raw != "" && !g.cfg.SkipEncodedSlash {
+		if i := encodedSlash(raw); i >= 0 && !behindModels(raw[:i]) {
+			return errEncodedSlash
+		}
+	}
+	return nil
+}
+
+// dots reports whether a segment is "." or "..", also with the parameters that some servers cut off first ("..;x").
+func dots(seg string) bool {
+	seg, _, _ = strings.Cut(seg, ";")
+	return seg == "." || seg == ".."
+}
+
+// behindModels reports whether what follows is the name of a model. Official clients send "meta-llama/Llama-3" as one segment:
+// GET /v1/models/meta-llama%2FLlama-3.
+func behindModels(before string) bool { return strings.Contains(before, "/models/") }
+
+func encodedSlash(raw string) int {
+	for i := 0; i+2 < len(raw); i++ {
+		if raw[i] == '%' && raw[i+1] == '2' && raw[i+2]|0x20 == 'f' {
+			return i
+		}
+	}
+	return -1
+}
+
+func hexByte(a, b byte) (byte, bool) {
+	x, ok1 := nibble(a)
+	y, ok2 := nibble(b)
+	return x<<4 | y, ok1 && ok2
+}
+
+func nibble(c byte) (byte, bool) {
+	switch c = lowerByte(c); {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	}
+	return 0, false
+}
+
+// header checks names, sizes and multiplicity, and where the host stands. It returns the rule that is broken, or "".
+func (g *Guard) header(r *http.Request) string {
+	size, lines := 0, 0
+	for name, values := range r.Header {
+		if len(values) > 1 && !g.cfg.SkipDuplicateHeaders && single(name) {
+			return RuleDuplicateHeader
+		}
+		if !g.cfg.SkipUnderscores && strings.IndexByte(name, '_') >= 0 {
+			return RuleUnderscore
+		}
+		lines += len(values)
+		for _, v := range values {
+			if len(v) > g.cfg.MaxHeaderValue {
+				return RuleHeaderSize
+			}
+			size += len(name) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	if size > g.cfg.MaxHeaderBytes || lines > g.cfg.MaxHeaders {
+		return RuleHeaderSize
+	}
+	if len(r.TransferEncoding) > 0 && r.Header["Content-Length"] != nil {
+		return RuleFraming
+	}
+	if r.URL.Host != "" && !strings.EqualFold(r.URL.Host, r.Host) {
+		return RuleHostMismatch
+	}
+	for _, h := range r.Header["Host"] {
+		if !strings.EqualFold(h, r.Host) {
+			return RuleHostMismatch
+		}
+	}
+	return ""
+}
+
+// single reports whether a header has one value by its definition, among those that decide something: who is calling and what
+// the body is. (RFC 9110 section 5.3: a sender must not generate several lines of such a field.) Servers differ in which
+// of two they take. The name is in canonical form.
+func single(name string) bool {
+	switch name {
+	case "Authorization", "X-Api-Key", "Api-Key", "Content-Type", "Content-Length", "Transfer-Encoding", "Host", "Origin", "Sec-Fetch-Site":
+		return true
+	}
+	return false
+}
+
+// host is a Host header in one spelling: a name in lower case without a trailing dot, or an address; and the port.
+type host struct {
+	name string
+	addr netip.Addr
+	port string
+}
+
+// maxHost is the longest name in the DNS (RFC 1035 section 2.3.4).
+const maxHost = 253
+
+// parseHost parses a Host header (RFC 9110 section 7.2): a name, IPv4 address or IPv6 literal, and an optional port. The name
+// is still in the case it came in.
+func parseHost(s string) (h host, ok bool) {
+	name, port := s, ""
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return h, false
+		}
+		name, port = s[1:end], s[end+1:]
+		if strings.IndexByte(name, '%') >= 0 {
+			return h, false // a zone means nothing to anybody else
+		}
+		a, err := netip.ParseAddr(name)
+		if err != nil || !a.Is6() {
+			return h, false
+		}
+		h.addr = a
+	} else {
+		if i := strings.IndexByte(s, ':'); i >= 0 {
+			name, port = s[:i], s[i:]
+		}
+		if name = strings.TrimSuffix(name, "."); !hostname(name) {
+			return h, false
+		}
+		if last := name[len(name)-1]; last >= '0' && last <= '9' {
+			// What ends in a number is an IPv4 address or nothing (WHATWG URL, "ends in a number"): 127.1 and 0x7f.1 are neither here.
+			if a, err := netip.ParseAddr(name); err == nil {
+				h.addr = a
+			} else if _, label, _ := cutLast(name, '.'); allDigits(label) {
+				return h, false
+			}
+		}
+		if !h.addr.IsValid() {
+			h.name = name
+		}
+	}
+	if port != "" {
+		if port[0] != ':' || len(port) > 6 || len(port) > 1 && !allDigits(port[1:]) {
+			return h, false
+		}
+		h.port = port[1:] // "example.com:" is example.com (RFC 3986 section 3.2.3)
+	}
+	return h, true
+}
+
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return "", s, false
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// hostname reports whether s is a name of labels of letters, digits, hyphens and underscores. Names in other scripts come in
+// their ASCII form (RFC 5891).
+func hostname(s string) bool {
+	if s == "" || len(s) > maxHost {
+		return false
+	}
+	label := 0
+	for i := 0; i <= len(s); i++ {
+		if i == len(s) || s[i] == '.' {
+			if label == 0 || label > 63 {
+				return false
+			}
+			label = 0
+			continue
+		}
+		if c := s[i]; !word(c) && c != '-' && c != '_' {
+			return false
+		}
+		label++
+	}
+	return true
+}
+
+// hosts is the set of Config.Hosts.
+type hosts struct {
+	names map[string][]string     // ports by name; "" is every port
+	addrs map[netip.Addr][]string // the same by address
+}
+
+func newHosts(list []string) (hs hosts, bad []int) {
+	hs = hosts{names: map[string][]string{}, addrs: map[netip.Addr][]string{}}
+	for i, s := range list {
+		h, ok := parseHost(s)
+		switch {
+		case !ok:
+			bad = append(bad, i)
+		case h.addr.IsValid():
+			hs.addrs[h.addr] = append(hs.addrs[h.addr], h.port)
+		default:
+			name := lower(h.name)
+			hs.names[name] = append(hs.names[name], h.port)
+		}
+	}
+	return hs, bad
+}
+
+// check returns the rule that a Host header breaks, or "". Without a port it may mean 80 or 443: the scheme the client used is
+// not known behind a proxy that ends TLS.
+func (hs *hosts) check(s string) string {
+	h, ok := parseHost(s)
+	if !ok {
+		return RuleHostInvalid
+	}
+	var ports []string
+	if h.addr.IsValid() {
+		ports = hs.addrs[h.addr]
+	} else {
+		var buf [maxHost]byte
+		name := buf[:copy(buf[:], h.name)]
+		for i := range name {
+			name[i] = lowerByte(name[i])
+		}
+		ports = hs.names[string(name)]
+	}
+	for _, p := range ports {
+		if p == "" || p == h.port || h.port == "" && (p == "80" || p == "443") {
+			return ""
+		}
+	}
+	return RuleHost
+}
+
+// foreignPage reports whether a request was made by a browser on behalf of another site, with nothing that such a page cannot
+// send without the browser asking us first (Fetch standard, CORS-safelisted request-header). A page could make
+// all its visitors ask for /.env with an image; they must not be banned for it. Whoever writes the header himself gets his
+// refusals all the same, and no further: with a credential the request counts. Browsers send the header over HTTPS and to
+// localhost only (Fetch Metadata section 2, "potentially trustworthy").
+func foreignPage(r *http.Request) bool {
+	v := r.Header["Sec-Fetch-Site"]
+	return len(v) == 1 && v[0] == "cross-site" && r.Header["Authorization"] == nil && r.Header["X-Api-Key"] == nil && r.Header["Api-Key"] == nil
+}

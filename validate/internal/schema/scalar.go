@@ -1,0 +1,181 @@
+package schema
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
+)
+
+// scalar applies a plan to a scalar.
+func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
+	if p.single {
+		why := m.local(p.steps[0].n, v)
+		return why.Keyword == "", why
+	}
+	whys := slices.Grow(m.whys[:0], len(p.steps))[:len(p.steps)]
+	m.whys = whys
+	why := func(i int) *Failure {
+		if whys[i].Keyword == "" {
+			return nil
+		}
+		return &whys[i]
+	}
+	for s := len(p.steps) - 1; s >= 0; s-- {
+		st := &p.steps[s]
+		whys[s] = m.local(st.n, v)
+		for _, i := range st.all {
+			if whys[s].Keyword == "" {
+				whys[s] = whys[i]
+			}
+		}
+		if whys[s].Keyword == "" {
+			if f, ok := m.combine(st, v.start, why); !ok {
+				whys[s] = f
+			}
+		}
+	}
+	return whys[0].Keyword == "", whys[0]
+}
+
+// local applies one node to a scalar. Without a failure the keyword is empty.
+func (m *Machine) local(n *node, v *value) Failure {
+	if n.always != 0 {
+		if n.always < 0 {
+			return Failure{Keyword: n.denies, At: v.start}
+		}
+		return Failure{}
+	}
+	if t := kindTypes[v.kind]; n.types&t == 0 {
+		if v.kind != jsonscan.Number || n.types&tInteger == 0 || !m.integer(v.raw) {
+			return Failure{Keyword: "type", At: v.start, mismatch: true}
+		}
+	}
+	if !n.scalars {
+		return Failure{}
+	}
+	if n.enum != nil && !m.listed(n.enum, v) {
+		return Failure{Keyword: n.enumK, At: v.start, tag: true, mismatch: true}
+	}
+	keyword := ""
+	switch v.kind {
+	case jsonscan.Number:
+		keyword = m.number(n, v.raw)
+	case jsonscan.String:
+		keyword = m.string(n, v)
+	}
+	return Failure{Keyword: keyword, At: v.start}
+}
+
+func (m *Machine) integer(raw []byte) bool {
+	if _, ok := wholeNumber(raw); ok {
+		return true
+	}
+	d, rest := parseDecimal(m.scratch[:0], raw)
+	m.scratch = rest
+	return d.integer()
+}
+
+// decode gives v its text.
+func (m *Machine) decode(v *value) []byte {
+	if !v.decoded {
+		v.text, v.decoded = v.raw, true
+		if bytes.IndexByte(v.raw, '\\') >= 0 {
+			m.text = jsonscan.AppendUnquoted(m.text[:0], v.raw)
+			v.text = m.text
+		}
+	}
+	return v.text
+}
+
+// listed reports whether a scalar is in the set.
+func (m *Machine) listed(s *values, v *value) bool {
+	switch v.kind {
+	case jsonscan.Null:
+		return s.null
+	case jsonscan.True:
+		return s.yes
+	case jsonscan.False:
+		return s.no
+	case jsonscan.String:
+		if len(s.strings) == 1 {
+			return string(m.decode(v)) == s.one
+		}
+		_, ok := s.strings[string(m.decode(v))]
+		return ok
+	case jsonscan.Number:
+		if len(s.numbers) == 0 {
+			return false
+		}
+		d, rest := parseDecimal(m.scratch[:0], v.raw)
+		m.scratch = rest
+		for i := range s.numbers {
+			if d.cmp(s.numbers[i]) == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// number returns the keyword that a number fails, "" for none.
+func (m *Machine) number(n *node, raw []byte) string {
+	if n.minimum == nil && n.maximum == nil && n.multipleOf == nil {
+		return ""
+	}
+	whole, ok := wholeNumber(raw)
+	var d decimal
+	if !ok || n.multipleOf != nil || n.minimum != nil && !n.minimum.isWhole || n.maximum != nil && !n.maximum.isWhole {
+		ok = false
+		d, m.scratch = parseDecimal(m.scratch[:0], raw)
+	}
+	cmp := func(b *bound) int {
+		switch {
+		case !ok:
+			return d.cmp(b.value)
+		case whole < b.whole:
+			return -1
+		case whole > b.whole:
+			return 1
+		}
+		return 0
+	}
+	if b := n.minimum; b != nil {
+		if c := cmp(b); c < 0 || c == 0 && b.exclusive {
+			return b.keyword
+		}
+	}
+	if b := n.maximum; b != nil {
+		if c := cmp(b); c > 0 || c == 0 && b.exclusive {
+			return b.keyword
+		}
+	}
+	if n.multipleOf != nil && !d.multiple(*n.multipleOf) {
+		return "multipleOf"
+	}
+	return ""
+}
+
+// string returns the keyword that a string fails, "" for none.
+func (m *Machine) string(n *node, v *value) string {
+	if n.minLength > 0 || n.maxLen >= 0 {
+		// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
+		// the length mostly settles it without counting.
+		if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
+			switch chars := utf8.RuneCount(m.decode(v)); {
+			case chars < n.minLength:
+				return "minLength"
+			case n.maxLen >= 0 && chars > n.maxLen:
+				return "maxLength"
+			}
+		}
+	}
+	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
+		return "pattern"
+	}
+	if n.format != nil && !n.format(string(m.decode(v))) {
+		return "format"
+	}
+	return ""
+}
