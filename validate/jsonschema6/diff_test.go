@@ -51,11 +51,12 @@ func both(t testing.TB, raw string, resources map[string][]byte) (program *schem
 
 var unlimited = jsonscan.Limits{AllowFoldCollisions: true, Exponent: -1}
 
+var m schema.Machine // one for all: what a document leaves behind must not matter to the next
+
 // compare fails when the two disagree about doc.
 func compare(t testing.TB, p *schema.Program, engine validate.Checker, raw string, resources map[string][]byte, doc string) (accepted bool) {
 	t.Helper()
-	var m schema.Machine
-	m.Start(p, false)
+	m.Start(p, false, len(doc)%2 == 0)
 	err := jsonscan.Scan([]byte(doc), &unlimited, &m)
 	if err != nil && !errors.Is(err, schema.ErrRefused) {
 		t.Fatalf("%s: %v", doc, err)
@@ -126,4 +127,29 @@ func FuzzTheBuiltInImplementationAgreesWithV6(f *testing.F) {
 			compare(t, p, engine, raw, resources, document())
 		}
 	})
+}
+
+// What v6 judges wrong, as far as it is known; the generator keeps away from it. A line that fails here is one to take out, there too.
+func TestKnownFaultsOfV6(t *testing.T) {
+	for _, c := range []struct {
+		what, schema, doc string
+		want              bool
+	}{
+		// JSON Schema draft 7 (draft-handrews-json-schema-01), section 8.3: all other properties in a "$ref" object MUST be ignored.
+		{"const beside $ref in draft 7", `{"$schema":"http://json-schema.org/draft-07/schema#","items":{"$ref":"#/definitions/a","const":1},"definitions":{"a":{"type":"integer"}}}`, `[2]`, true},
+	} {
+		p, engine, ok := both(t, c.schema, nil)
+		if !ok {
+			t.Errorf("%s: not compiled", c.what)
+			continue
+		}
+		m.Start(p, false, true)
+		err := jsonscan.Scan([]byte(c.doc), &unlimited, &m)
+		if (err == nil) != c.want {
+			t.Errorf("%s: the built-in implementation says %v", c.what, err)
+		}
+		if got := engine.Check(decode(t, []byte(c.doc))) == nil; got == c.want {
+			t.Errorf("%s: v6 has learned it", c.what)
+		}
+	}
 }

@@ -511,7 +511,7 @@ func (g *generator) root() (schema string, resources map[string][]byte) {
 		}
 		defs = append(defs, g.quoted(d)+":"+s)
 	}
-	if anchored && !strings.Contains(strings.Join(defs, ""), `"here"`) {
+	if anchored && !strings.Contains(strings.Join(defs, ""), `here"`) {
 		a := `{"$anchor":"here"}`
 		if g.old {
 			a = `{"$id":"#here"}`

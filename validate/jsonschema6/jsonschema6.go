@@ -27,7 +27,8 @@
 // several faults the one nearest to the root is reported, then the first by index or name.
 //
 // Numbers in a schema that v6 would silently drop or cut (a bound with an exponent beyond a million, a length beyond 2^53) are
-// an error. A panic of v6 in a document is a refusal: package validate sees to that, and its Limits keep such numbers out.
+// an error. A panic of v6 over a document is a refusal: package validate sees to that, and its Limits keep such numbers out. One
+// fault of v6 is left as it is: in drafts 6 and 7 a const beside $ref counts, where it should be ignored.
 package jsonschema6
 
 import (

@@ -131,10 +131,11 @@ func TestResourcesAreTheOnlyOtherDocuments(t *testing.T) {
 	for name, c := range map[string]struct{ schema, resource, good, bad string }{
 		"a resource": {`{"$ref":"https://example.com/point.json#/$defs/p"}`, `{"$defs":{"p":{"required":["x"]}}}`, `{"x":1}`, `{}`},
 		// Without $schema a resource follows the schema: items as a list means something in draft 7 only.
-		"draft 7":  {`{"$schema":"http://json-schema.org/draft-07/schema#","$ref":"https://example.com/point.json"}`, `{"items":[{"type":"null"}],"additionalItems":false}`, `[null]`, `[1]`},
-		"draft 4":  {`{"$schema":"http://json-schema.org/draft-04/schema","$ref":"https://example.com/point.json"}`, `{"maximum":1,"exclusiveMaximum":true}`, `0`, `1`},
-		"its own":  {`{"$ref":"https://example.com/point.json"}`, `{"$schema":"http://json-schema.org/draft-07/schema#","items":[{"type":"null"}]}`, `[null]`, `[1]`},
-		"no draft": {`{"$ref":"https://example.com/point.json"}`, `{"prefixItems":[{"type":"null"}]}`, `[null]`, `[1]`},
+		"draft 7":       {`{"$schema":"http://json-schema.org/draft-07/schema#","$ref":"https://example.com/point.json"}`, `{"items":[{"type":"null"}],"additionalItems":false}`, `[null]`, `[1]`},
+		"draft 4":       {`{"$schema":"http://json-schema.org/draft-04/schema","$ref":"https://example.com/point.json"}`, `{"maximum":1,"exclusiveMaximum":true}`, `0`, `1`},
+		"its own":       {`{"$ref":"https://example.com/point.json"}`, `{"$schema":"http://json-schema.org/draft-07/schema#","items":[{"type":"null"}]}`, `[null]`, `[1]`},
+		"draft 2019-09": {`{"$ref":"https://example.com/point.json"}`, `{"$schema":"https://json-schema.org/draft/2019-09/schema","prefixItems":[{"type":"null"}],"items":[{"type":"string"}]}`, `["x"]`, `[null]`},
+		"no draft":      {`{"$ref":"https://example.com/point.json"}`, `{"prefixItems":[{"type":"null"}]}`, `[null]`, `[1]`},
 	} {
 		v := mustNew(t, validate.Config{Schema: []byte(c.schema), Resources: map[string][]byte{url: []byte(c.resource)}})
 		if err := v.Check([]byte(c.good)); err != nil {

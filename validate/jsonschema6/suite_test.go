@@ -114,3 +114,34 @@ func TestTheSuitesRemoteReferencesAreRefusedWithoutResources(t *testing.T) {
 		}
 	}
 }
+
+// Formats are the same ones, and so are the verdicts on the optional tests; package validate lists those that the suite wants otherwise.
+func TestTheOptionalTestsOfTheSuiteAreJudgedAsByTheBuiltInImplementation(t *testing.T) {
+	resources := remotes(t)
+	n := 0
+	for _, draft := range []string{"draft2020-12", "draft7"} {
+		for _, pattern := range []string{"optional/*.json", "optional/format/*.json"} {
+			groups(t, draft, pattern, func(file string, g suiteGroup, schema []byte) {
+				cfg := validate.Config{Schema: schema, Resources: resources, Limits: validate.Limits{InsecureAllowFoldCollisions: true, Exponent: 1000}}
+				builtin, errBuiltin := validate.New(cfg)
+				cfg.Engine = jsonschema6.Engine{}
+				v6, errV6 := validate.New(cfg)
+				if (errBuiltin == nil) != (errV6 == nil) {
+					t.Errorf("%s: %s: %v, the built-in implementation says %v", file, g.Description, errV6, errBuiltin)
+				}
+				if errBuiltin != nil || errV6 != nil {
+					return
+				}
+				for _, c := range g.Tests {
+					n++
+					if got, want := v6.Check(c.Data), builtin.Check(c.Data); (got == nil) != (want == nil) {
+						t.Errorf("%s: %s: %s: %v, the built-in implementation says %v", file, g.Description, c.Description, got, want)
+					}
+				}
+			})
+		}
+	}
+	if n < 1700 {
+		t.Errorf("only %d compared", n)
+	}
+}
