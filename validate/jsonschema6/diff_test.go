@@ -49,7 +49,7 @@ func both(t testing.TB, raw string, resources map[string][]byte) (program *schem
 	return program, engine, err == nil
 }
 
-var unlimited = jsonscan.Limits{AllowFoldCollisions: true, Exponent: -1}
+var unlimited = jsonscan.Limits{AllowFoldCollisions: true, Exponent: -1, NumberLen: -1}
 
 var m schema.Machine // one for all: what a document leaves behind must not matter to the next
 
