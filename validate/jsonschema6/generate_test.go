@@ -628,7 +628,7 @@ func (g *generator) oneNumber() (schema string, document func() string) {
 	digits, exp := number()
 	keyword := g.one("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "const", "enum", "uniqueItems", "type")
 	if keyword == "multipleOf" {
-		digits = g.digits(g.one2(2, 17, 19, 30))
+		digits = g.digits(g.length(2, 17, 19, 30))
 		if g.chance(30) {
 			digits, exp = g.one("1", "2", "5", "25", "125"), -g.rnd.IntN(6)
 		}
@@ -673,7 +673,7 @@ func (g *generator) oneNumber() (schema string, document func() string) {
 	return `{"` + keyword + `":` + bound + `}`, near
 }
 
-func (g *generator) one2(of ...int) int { return of[g.rnd.IntN(len(of))] }
+func (g *generator) length(of ...int) int { return of[g.rnd.IntN(len(of))] }
 
 // oneString is a length, a pattern or a constant, and documents of characters that take one byte or twelve.
 func (g *generator) oneString() (schema string, document func() string) {

@@ -29,6 +29,12 @@
 // Numbers in a schema that v6 would silently drop or cut (a bound with an exponent beyond a million, a length beyond 2^53) are
 // an error. A panic of v6 over a document is a refusal: package validate sees to that, and its Limits keep such numbers out. One
 // fault of v6 is left as it is: in drafts 6 and 7 a const beside $ref counts, where it should be ignored.
+//
+// # What is not covered
+//
+// The built-in implementation refuses a member whose name differs from a declared one only by case ("MODEL" for "model"), which
+// encoding/json takes for the same. JSON Schema knows no such rule, and neither does v6: close the objects that matter with
+// additionalProperties. Two siblings that differ only by case are refused in any case.
 package jsonschema6
 
 import (

@@ -236,6 +236,17 @@ func TestTheNearestFaultIsNamedAndAlwaysTheSame(t *testing.T) {
 	}
 }
 
+// The package comment warns of the first; the second is the way to have the rule of the built-in implementation.
+func TestACaseVariantIsRefusedWhereTheObjectIsClosed(t *testing.T) {
+	open := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"model":{"const":"small"}}}`)})
+	if err := open.Check([]byte(`{"MODEL":"large"}`)); err != nil {
+		t.Errorf("say so in the package comment: %v", err)
+	}
+	closed := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"model":{"const":"small"}},"additionalProperties":false}`)})
+	refusal(t, closed, `{"MODEL":"large"}`)
+	refusal(t, open, `{"model":"small","MODEL":"large"}`)
+}
+
 func TestRefusalsNeverQuoteTheBody(t *testing.T) {
 	v := mustNew(t, validate.Config{Schema: []byte(`{
 		"$id": "https://internal.example/CANARYschema.json",
