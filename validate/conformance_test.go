@@ -22,9 +22,6 @@ var byEngine = map[string][]string{
 	"draft7":       {"definitions: validate definition against metaschema", "ref: remote ref, containing refs itself"},
 }
 
-// optionalDeviations lists, for the optional tests of formats, how many documents of a file get another verdict than the
-// suite wants. The formats are those of santhosh-tekuri/jsonschema/v5, which is lax about international names (idn-email and
-// idn-hostname are not checked at all) and about some rare forms of the others.
 type suiteGroup struct {
 	Description string          `json:"description"`
 	Schema      json.RawMessage `json:"schema"`

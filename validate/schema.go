@@ -32,6 +32,8 @@ const (
 // vocabulary is what refusals need to know of a schema besides its verdict.
 type vocabulary struct {
 	known map[string]struct{} // every property name the schema declares anywhere: may be shown in a pointer
+	root  map[string]struct{} // the names declared for the top-level object ...
+	fold  map[string]struct{} // ... and the same, case-folded: for engines, which compare exact names
 }
 
 // compile reads a schema. Errors may quote it: they go to the developer, not to a client.
@@ -151,9 +153,30 @@ func emptyEnum(node any, at string) (string, bool) {
 }
 
 func newVocabulary(doc any) *vocabulary {
-	v := &vocabulary{known: map[string]struct{}{}}
+	v := &vocabulary{known: map[string]struct{}{}, root: map[string]struct{}{}, fold: map[string]struct{}{}}
 	v.collect(doc)
+	m, _ := doc.(map[string]any)
+	props, _ := m["properties"].(map[string]any)
+	for name := range props {
+		v.root[name] = struct{}{}
+		v.fold[foldName(name)] = struct{}{}
+	}
 	return v
+}
+
+// variant returns the first top-level member of doc, in the order of their bytes, whose name differs only by case from one
+// that the schema declares there. The program inside the scan does the same at every depth.
+func (v *vocabulary) variant(doc any) (found string, ok bool) {
+	m, _ := doc.(map[string]any)
+	for name := range m {
+		if _, declared := v.root[name]; declared || ok && found <= name {
+			continue
+		}
+		if _, variant := v.fold[foldName(name)]; variant {
+			found, ok = name, true
+		}
+	}
+	return found, ok
 }
 
 // collect gathers the names of properties, required and their relatives. It also walks through enum and const, where it

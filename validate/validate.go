@@ -107,7 +107,8 @@ type Limits struct {
 	// judges each.
 	InsecureAllowDuplicateKeys bool
 	// InsecureAllowFoldCollisions accepts names that differ only by case, among siblings and from a name that the schema
-	// declares for the object. encoding/json, and so every Go upstream, takes them for the same.
+	// declares for the object (for an Engine: for the top-level object). encoding/json, and so every Go upstream, takes
+	// them for the same.
 	InsecureAllowFoldCollisions bool
 }
 
@@ -323,6 +324,11 @@ func (p *policy) conform(body []byte, t *pass) *Error {
 	if err != nil {
 		e := refuse(deny.InvalidJSON) // Limits.Depth is off, and the body goes down further than anybody may follow
 		e.cause = err
+		return e
+	}
+	if name, ok := p.schema.vocab.variant(doc); ok && !p.limits.AllowFoldCollisions {
+		e := refuse(deny.SchemaViolation)
+		e.Pointer, e.Keyword, e.Message, e.cause = "/"+masked, "case", sentence("case", deny.SchemaViolation), strangeMember(name)
 		return e
 	}
 	bad, err := ask(p.schema.engine, doc)

@@ -652,3 +652,20 @@ func TestSwapDuringTrafficJudgesEachRequestByOneConfig(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// A schema that only the engine covers still refuses a variant of a top-level name.
+func TestACaseVariantIsRefusedInFrontOfTheEngineToo(t *testing.T) {
+	v := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"model":{"type":"string"},"parameters":{"$ref":"https://json-schema.org/draft/2020-12/schema"}}}`)})
+	if !validate.NeedsEngine(v) {
+		t.Fatal("the engine is not asked")
+	}
+	if e := refusal(t, v, `{"Model":1,"parameters":{"type":"object"}}`); e.Keyword != "case" || e.Pointer != "/?" {
+		t.Error(e)
+	}
+	if err := v.Check([]byte(`{"model":"m","parameters":{"type":"object"}}`)); err != nil {
+		t.Error(err)
+	}
+	if e := refusal(t, v, `{"parameters":{"type":"banana"}}`); e.Keyword == "" {
+		t.Error(e)
+	}
+}
