@@ -114,7 +114,7 @@ func (p *Pipeline) Describe() Description {
 	p.mu.Lock()
 	routes := slices.Clone(p.routes)
 	p.mu.Unlock()
-	slices.SortFunc(routes, func(a, b *route) int { return strings.Compare(path(a.pattern), path(b.pattern)) })
+	slices.SortFunc(routes, func(a, b *registered) int { return strings.Compare(path(a.pattern), path(b.pattern)) })
 	for _, rt := range routes {
 		if rt.policy.SkipFilter && !rt.policy.public && p.cfg.Filter != nil {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: SkipFilter", rt.pattern))

@@ -3,7 +3,6 @@ package mantlet
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/route"
 	"github.com/mantlet-go/mantlet/ratelimit"
 	"github.com/mantlet-go/mantlet/sanitize"
 	"github.com/mantlet-go/mantlet/validate"
@@ -82,23 +82,19 @@ func Public() Route { return Route{SkipFilter: true, SkipLimits: true, public: t
 type Pipeline struct {
 	cfg     Config
 	proxies *exchange.Proxies
-	mux     *http.ServeMux
+	mux     *route.Mux
 	serve   http.Handler // the stages in front of the router
 
-	mu      sync.Mutex
-	routes  []*route
-	methods []string
+	mu     sync.Mutex
+	routes []*registered
 }
 
-// route is a handler together with its stages. It is what the router knows, so that nothing else can be reached.
-type route struct {
+// registered is what [Pipeline.Describe] says of a route.
+type registered struct {
 	pattern string
 	policy  Route
 	stages  []string
-	handler http.Handler
 }
-
-func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.handler.ServeHTTP(w, r) }
 
 // New returns a Pipeline without routes. It reports everything that is wrong with cfg at once.
 func New(cfg Config) (*Pipeline, error) {
@@ -128,13 +124,13 @@ func New(cfg Config) (*Pipeline, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	p := &Pipeline{cfg: cfg, proxies: proxies, mux: http.NewServeMux()}
+	p := &Pipeline{cfg: cfg, proxies: proxies, mux: route.NewMux("mantlet")}
 	p.serve = Chain(
 		stage(cfg.Audit != nil, cfg.Audit.Handler),
 		cfg.Errors.Handler,
 		stage(cfg.Guard != nil, cfg.Guard.Handler), // outside of all whose refusals it counts
 		stage(cfg.Flood != nil, cfg.Flood.Handler),
-	)(http.HandlerFunc(p.dispatch))
+	)(p.mux)
 	return p, nil
 }
 
@@ -182,7 +178,7 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 			panic(fmt.Sprintf("mantlet: route %q: %q is not a scope-token", pattern, s))
 		}
 	}
-	rt := &route{pattern: pattern, policy: policy}
+	rt := &registered{pattern: pattern, policy: policy}
 	var chain []Middleware
 	add := func(name string, on bool, m Middleware) {
 		if on {
@@ -194,23 +190,18 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	limited := !policy.SkipLimits
 	add("auth", guarded, p.cfg.Auth.Require(policy.Scopes).Handler)
 	add("validate", policy.Body != nil, policy.Body.Handler)
-	add("no body", policy.Body == nil && !policy.InsecureRawBody, noBody)
+	add("no body", policy.Body == nil && !policy.InsecureRawBody, route.NoBody("mantlet"))
 	add("models", guarded && (policy.Body != nil || policy.InsecureRawBody), p.cfg.Auth.ModelHandler)
 	add("filter", p.cfg.Filter != nil && !policy.SkipFilter, p.cfg.Filter.Handler)
 	add("limits", p.cfg.Limits != nil && limited, p.cfg.Limits.Handler)
 	add("bulkhead", p.cfg.Bulkhead != nil && limited, p.cfg.Bulkhead.Handler)
 	if !policy.InsecureUpgrade {
-		h = noUpgrade(h)
+		h = route.NoUpgrade(h)
 	}
-	rt.handler = Chain(chain...)(h)
-
-	p.mux.Handle(pattern, rt)
+	p.mux.Handle(pattern, Chain(chain...)(h))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.routes = append(p.routes, rt)
-	if i := strings.IndexAny(pattern, " \t"); i > 0 && !slices.Contains(p.methods, pattern[:i]) {
-		p.methods = append(p.methods, pattern[:i])
-	}
 }
 
 // HandleFunc is [Pipeline.Handle] for a function.
@@ -233,71 +224,4 @@ func (p *Pipeline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.Addr(r, p.proxies)
 	}
 	p.serve.ServeHTTP(w, r)
-}
-
-// dispatch runs the route that matches, and nothing else: not the router's own redirects to a cleaned path, which would
-// answer for a path that no policy speaks of.
-func (p *Pipeline) dispatch(w http.ResponseWriter, r *http.Request) {
-	h, pattern := p.mux.Handler(r)
-	x := exchange.From(r.Context())
-	if _, ok := h.(*route); !ok {
-		x.Refuse(w, r, p.miss(r))
-		return
-	}
-	x.SetRoute(pattern)
-	p.mux.ServeHTTP(w, r) // matches once more, to set the path values
-}
-
-// miss is the refusal of a request that matches no route: 405 when another method would have.
-func (p *Pipeline) miss(r *http.Request) *deny.Denial {
-	p.mu.Lock()
-	methods := p.methods
-	p.mu.Unlock()
-	var allow []string
-	for _, m := range methods {
-		if h, _ := p.mux.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host}); isRoute(h) {
-			allow = append(allow, m)
-			if m == http.MethodGet && !slices.Contains(methods, http.MethodHead) {
-				allow = append(allow, http.MethodHead)
-			}
-		}
-	}
-	if len(allow) == 0 {
-		return &deny.Denial{Code: deny.NotFound, Stage: "mantlet"}
-	}
-	slices.Sort(allow)
-	return &deny.Denial{Code: deny.MethodNotAllowed, Stage: "mantlet", Header: http.Header{"Allow": {strings.Join(allow, ", ")}}}
-}
-
-func isRoute(h http.Handler) bool {
-	_, ok := h.(*route)
-	return ok
-}
-
-// noBody refuses a request that brings a body to a route that takes none.
-func noBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
-			x, w, r := exchange.Enter(w, r)
-			defer x.Leave()
-			x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "mantlet", Message: "This route takes no request body.",
-				Cause: errors.New("mantlet: the route has neither Body nor InsecureRawBody")})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// noUpgrade takes the wish for another protocol off a request (RFC 9110 section 7.8): the Upgrade and HTTP2-Settings headers, and
-// the Connection options that name them.
-func noUpgrade(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
-			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
-			delete(r.Header, "Upgrade")
-			delete(r.Header, "Http2-Settings")
-			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -236,7 +236,6 @@ func TestTheNearestFaultIsNamedAndAlwaysTheSame(t *testing.T) {
 	}
 }
 
-
 // Engines compare exact names; the top-level object is looked at by package validate.
 func TestACaseVariantOfATopLevelNameIsRefused(t *testing.T) {
 	open := mustNew(t, validate.Config{Schema: []byte(`{"properties":{"model":{"const":"small"},"o":{"properties":{"a":{}}}}}`)})

@@ -1,7 +1,6 @@
 package preset
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/route"
 	"github.com/mantlet-go/mantlet/validate"
 )
 
@@ -98,16 +98,16 @@ func (p Preset) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("preset: Preset.Handler: next is nil")
 	}
-	rt := &router{mux: http.NewServeMux()}
+	mux := route.NewMux(stage)
 	for _, r := range p.Routes {
-		h := noBody(next)
+		body := route.NoBody(stage)
 		if r.Body != nil {
-			h = r.Body.Handler(next)
+			body = r.Body.Handler
 		}
-		rt.handle(r.Pattern, checked(p.headers, h)) // only here: an unknown path is 404 whatever the headers say
+		mux.Handle(r.Pattern, checked(p.headers, body(next))) // only here: an unknown path is 404 whatever the headers say
 	}
 	p.headers = nil
-	return p.Guard(rt)
+	return p.Guard(mux)
 }
 
 // Guard returns a handler that runs next for requests whose headers are right: Host and Origin, and for [MCP] what the
@@ -120,16 +120,11 @@ func (p Preset) Guard(next http.Handler) http.Handler {
 	}
 	p.Hosts, p.Origins = slices.Clone(p.Hosts), slices.Clone(p.Origins)
 	next = checked(p.headers, next)
-	return checked(p.admit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
-			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
-			delete(r.Header, "Upgrade")
-			delete(r.Header, "Http2-Settings")
-			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
-		}
-		next.ServeHTTP(w, r)
-	}))
+	return checked(p.admit, route.NoUpgrade(next))
 }
+
+// stage is the room's name in records.
+const stage = "validate"
 
 // checked returns a handler that runs next when the check, if there is one, has nothing against the request.
 func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Handler {
@@ -195,68 +190,5 @@ func sameHost(origin, host string) bool {
 
 // refuse is a refusal by status; the cause is for the operator.
 func refuse(status int, message, cause string, a ...any) *deny.Denial {
-	return &deny.Denial{Code: deny.InvalidRequest, HTTPStatus: status, Message: message, Stage: "validate", Cause: fmt.Errorf(cause, a...)}
-}
-
-// router runs the route that matches, and nothing else: not the redirects to a cleaned path that [http.ServeMux] makes by
-// itself, which would answer for a path that no preset speaks of.
-type router struct {
-	mux     *http.ServeMux
-	methods []string
-}
-
-type route struct{ http.Handler }
-
-func (rt *router) handle(pattern string, h http.Handler) {
-	rt.mux.Handle(pattern, route{h})
-	if method, _, ok := strings.Cut(pattern, " "); ok && !slices.Contains(rt.methods, method) {
-		rt.methods = append(rt.methods, method)
-	}
-}
-
-func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange.From(r.Context()) // Guard is around
-	pattern, ok := rt.match(r, r.Method)
-	if !ok {
-		x.Refuse(w, r, rt.miss(r))
-		return
-	}
-	x.SetRoute(pattern)
-	rt.mux.ServeHTTP(w, r)
-}
-
-func (rt *router) match(r *http.Request, method string) (pattern string, ok bool) {
-	h, pattern := rt.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
-	_, ok = h.(route)
-	return pattern, ok
-}
-
-// miss is the refusal of a request that matches no route: 405 when another method would have.
-func (rt *router) miss(r *http.Request) *deny.Denial {
-	var allow []string
-	for _, m := range rt.methods {
-		if _, ok := rt.match(r, m); ok {
-			allow = append(allow, m)
-			if m == http.MethodGet {
-				allow = append(allow, http.MethodHead)
-			}
-		}
-	}
-	if len(allow) == 0 {
-		return &deny.Denial{Code: deny.NotFound, Stage: "validate"}
-	}
-	slices.Sort(allow)
-	return &deny.Denial{Code: deny.MethodNotAllowed, Stage: "validate", Header: http.Header{"Allow": {strings.Join(allow, ", ")}}}
-}
-
-// noBody refuses a request that brings a body to a route that takes none.
-func noBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
-			exchange.From(r.Context()).Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: "validate",
-				Message: "This route takes no request body.", Cause: errors.New("preset: the route has no Body")})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return &deny.Denial{Code: deny.InvalidRequest, HTTPStatus: status, Message: message, Stage: stage, Cause: fmt.Errorf(cause, a...)}
 }
