@@ -21,8 +21,8 @@ type Error struct {
 	// Pointer is the RFC 6901 JSON Pointer of the offending place; "" is the whole body. Names the schema does not know
 	// are shown as "?". For required and dependentRequired it is the place where the missing member should be.
 	Pointer string
-	// Keyword is the JSON Schema keyword that failed, or the name of the limit (a field of Limits, such as "Depth"), or
-	// "case" for a member whose name differs from a known one only by case; "" when neither applies.
+	// Keyword is the JSON Schema keyword that failed, or the name of the limit (a field of Limits, such as "Depth", or of Config), or
+	// "case" for a member whose name differs from a known one only by case, or "validate" for a method of the handler's type; "" when neither applies.
 	Keyword string
 	// Message is a fixed English sentence, chosen by Keyword and Code.
 	Message string
@@ -156,6 +156,7 @@ var sentences = map[string]string{
 	"not":                   "The value is not allowed here.",
 	"contentEncoding":       "The string is not encoded as required.",
 	"contentMediaType":      "The string does not hold the required kind of content.",
+	"validate":              "The request body breaks a rule of this operation.",
 	"case":                  "A member name differs from a known one only by upper and lower case.",
 
 	"Bytes":     "The request body is too large.",
@@ -168,4 +169,7 @@ var sentences = map[string]string{
 	"Nodes":     "The request body has too many values.",
 	"NumberLen": "A number has too many digits.",
 	"Exponent":  "A number has too large an exponent.",
+
+	"MaxRatio":   "The request body is compressed too much.",
+	"MaxMembers": "The compressed request body has too many members.",
 }

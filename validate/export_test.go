@@ -56,3 +56,16 @@ func Unmarshal(data []byte, into any) error {
 	}
 	return nil
 }
+
+// Gunzip is what the Handler makes of a body under gzip before the scan.
+func Gunzip(cfg Config, data []byte) ([]byte, error) {
+	p, err := newPolicy(cfg)
+	if err != nil {
+		panic(err)
+	}
+	out, e := p.gzip.decode(data)
+	if e != nil {
+		return nil, e
+	}
+	return out, nil
+}
