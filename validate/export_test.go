@@ -69,3 +69,12 @@ func Gunzip(cfg Config, data []byte) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// ReadQuery returns the parameters of an accepted query as the JSON object that the schema is asked about.
+func ReadQuery(q *Query, raw string) ([]byte, error) {
+	b, e := q.read(raw)
+	if e != nil {
+		return nil, e
+	}
+	return b, nil
+}

@@ -275,5 +275,5 @@ func (p *policy) report(x *exchange.Exchange, e *Error) {
 		// Causes are errors of the connection and of the scanner, and strange members. None holds a value of the body.
 		attrs = append(attrs, slog.String("cause", e.cause.Error()))
 	}
-	logger.LogAttrs(x, slog.LevelDebug, "validate: request body refused", attrs...)
+	logger.LogAttrs(x, slog.LevelDebug, "validate: request refused", attrs...)
 }

@@ -413,7 +413,7 @@ func TestTheDefaultLoggerIsTheOneOfTheMomentOfTheRefusal(t *testing.T) {
 		var log bytes.Buffer
 		slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))
 		serve(v.Handler(echo), request("POST", `{`))
-		if got := strings.Contains(log.String(), "request body refused"); got != want {
+		if got := strings.Contains(log.String(), "request refused"); got != want {
 			t.Errorf("at %v: %q", level, log.String())
 		}
 	}
