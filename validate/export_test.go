@@ -3,6 +3,7 @@ package validate
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -77,4 +78,14 @@ func ReadQuery(q *Query, raw string) ([]byte, error) {
 		return nil, e
 	}
 	return b, nil
+}
+
+// Members returns the names of the members that a struct type has for us.
+func Members(t reflect.Type) []string {
+	var names []string
+	for _, f := range fieldsOf(t) {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	return names
 }
