@@ -105,12 +105,12 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	if len(data) == 0 && !p.require && bodyless(r.Method) {
 		return nil
 	}
-	if x.Get(receivedKey{}) == nil { // of two Validators around a handler the outer one's will do
-		x.Put(receivedKey{}, new(cache))
-	}
 
 	// One pass: grammar and limits here, the facts of the request for the rooms behind.
-	facts := newFacts()
+	facts, decoded := newFacts()
+	if x.Get(receivedKey{}) == nil { // of two Validators around a handler the outer one's will do
+		x.Put(receivedKey{}, decoded)
+	}
 	facts.Reset(x.Dialect())
 	var visitor jsonscan.Visitor = facts
 	var t *pass
@@ -135,14 +135,15 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	return p.conform(data, t)
 }
 
-// newFacts returns facts with room for the texts of a short conversation, in one piece.
-func newFacts() *dialect.Request {
+// newFacts returns facts with room for the texts of a short conversation, and room for what a handler decodes, in one piece.
+func newFacts() (*dialect.Request, *cache) {
 	f := new(struct {
 		request dialect.Request
 		texts   [8]dialect.Text
+		decoded cache
 	})
 	f.request.Texts = f.texts[:0]
-	return &f.request
+	return &f.request, &f.decoded
 }
 
 // bodyless reports whether RFC 9110 section 9.3 gives content in such a request no meaning. CONNECT is not among them:

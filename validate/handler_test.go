@@ -106,6 +106,12 @@ func TestMediaTypes(t *testing.T) {
 		{"application/jsonp", false},
 		{"application/json; charset=utf-16", false},
 		{"application/json; charset=iso-8859-1", false},
+		{"application/json; charset=utf8", false}, // not a registered name: somebody reads it as something else
+		{"application/json; charset=utf-8-sig", false},
+		{"application/json; charset=utf-7", false},
+		{"application/json; charset=us-ascii", false},
+		{"application/json; charset*=utf-8''utf-16", false},
+		{`application/json; charset="utf-8`, false},
 		{"application/json; charset=", false},
 		{"application/json; charset=utf-8; charset=utf-16", false},
 		{"application/json; charset=utf-8; charset=utf-8", false},

@@ -283,7 +283,14 @@ func (b *inference) name(t reflect.Type) string {
 
 func (b *inference) members(t reflect.Type, at string) node {
 	properties, required, folded := node{}, []string{}, map[string]string{}
-	for _, f := range fieldsOf(t) {
+	fields := fieldsOf(t)
+	for i := range t.NumField() {
+		// Of fields that are hidden, ignored or embedded nothing reaches the schema.
+		if _, ok := t.Field(i).Tag.Lookup("validate"); ok && !slices.ContainsFunc(fields, func(f field) bool { return slices.Equal(f.index, []int{i}) }) {
+			b.fault(at+"."+t.Field(i).Name, "constraints of a field that is no member")
+		}
+	}
+	for _, f := range fields {
 		here := at + "." + f.of.Name
 		if f.locked {
 			b.fault(here, "stands behind an embedded pointer to an unexported struct, where encoding/json cannot write")

@@ -258,12 +258,14 @@ func TestWhatHasNoSchemaIsAnErrorThatNamesTheField(t *testing.T) {
 		Time       time.Time `json:"c26" validate:"format=date"`
 		Quoted     int       `json:"c27,string" validate:"minimum=1"`
 		Fixed      [2]int    `json:"c28" validate:"minItems=1"`
+		Ignored    string    `json:"-" validate:"minLength=1"`
+		base       `validate:"maxProperties=1"`
 	}]()
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	faults := strings.Split(err.Error(), "\n")
-	wanted := []string{"Chan", "Func", "Complex", "Unsafe", "IntKeys", "TextKeys", "StructKeys", "Stringer", "Marshals", "Writes", "Pointers", "OwnBad", "OwnBad", "OwnList",
+	wanted := []string{"Ignored", "base", "Chan", "Func", "Complex", "Unsafe", "IntKeys", "TextKeys", "StructKeys", "Stringer", "Marshals", "Writes", "Pointers", "OwnBad", "OwnBad", "OwnList",
 		"Deep[][]", "X", "SAME", "Q", "Unknown", "Case", "Misplaced", "NoNumber", "Negative", "Signed", "BadPattern", "NoFormat", "Twice", "Empty", "Leading", "Range", "Fraction",
 		"Unsigned", "EnumText", "EnumTwice", "EnumEmpty", "Step", "NaN", "None", "NoneOf", "NoNull", "Value", "Items", "Inside[]", "Time", "Quoted", "Fixed"}
 	named := regexp.MustCompile(`^validate: SchemaFor: struct\.(\w+(\[\])*): `)

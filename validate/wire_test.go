@@ -229,6 +229,23 @@ func TestAClientThatLeavesInTheMiddleOfItsBodyRunsNoHandler(t *testing.T) {
 	}
 }
 
+func TestABodyShorterThanItsLengthRunsNoHandler(t *testing.T) {
+	for _, opts := range [][]memhttp.Option{nil, {memhttp.HTTP2()}} {
+		h := mustNew(t, validate.Config{}).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }))
+		s := memhttp.New(t, h, opts...)
+		r, _ := http.NewRequest("POST", s.URL, strings.NewReader(`{}`))
+		r.ContentLength = 100
+		r.Header.Set("Content-Type", "application/json")
+		if res, err := s.Client().Do(r); err == nil {
+			res.Body.Close()
+			if res.StatusCode != 400 {
+				t.Error(res.Status)
+			}
+		}
+		s.Close() // waits for the handler
+	}
+}
+
 func TestABodyCanBeReadOnceMoreThroughGetBody(t *testing.T) {
 	h := mustNew(t, validate.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		first, _ := io.ReadAll(r.Body)
@@ -320,7 +337,6 @@ func TestTheUpstreamGetsExactlyTheCheckedBytes(t *testing.T) {
 	}
 }
 
-// A body under gzip over both versions of the protocol, as the clients send it that do.
 func TestASlowCodedBodyMeetsTheSameDeadline(t *testing.T) {
 	for _, opts := range [][]memhttp.Option{nil, {memhttp.HTTP2()}} {
 		synctest.Test(t, func(t *testing.T) {
