@@ -238,6 +238,9 @@ func TestShadowLooksIntoACodedBodyAndHandsItOnAsItCame(t *testing.T) {
 			if n := len(exchange.From(r.Context()).Findings()); n > 0 != refused {
 				t.Errorf("%d findings", n)
 			}
+			if raw, ok := exchange.From(r.Context()).ReadBytes(); ok && exchange.From(r.Context()).Request(raw) != nil {
+				t.Error("facts of a text that nobody behind can see")
+			}
 			if r.Header.Get("Content-Encoding") != "gzip" {
 				t.Error("the coding is gone")
 			}

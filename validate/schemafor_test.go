@@ -258,6 +258,7 @@ func TestWhatHasNoSchemaIsAnErrorThatNamesTheField(t *testing.T) {
 		Time       time.Time `json:"c26" validate:"format=date"`
 		Quoted     int       `json:"c27,string" validate:"minimum=1"`
 		Fixed      [2]int    `json:"c28" validate:"minItems=1"`
+		Zeros      string    `json:"c29" validate:"maxLength=007"`
 		Ignored    string    `json:"-" validate:"minLength=1"`
 		base       `validate:"maxProperties=1"`
 	}]()
@@ -267,7 +268,7 @@ func TestWhatHasNoSchemaIsAnErrorThatNamesTheField(t *testing.T) {
 	faults := strings.Split(err.Error(), "\n")
 	wanted := []string{"Ignored", "base", "Chan", "Func", "Complex", "Unsafe", "IntKeys", "TextKeys", "StructKeys", "Stringer", "Marshals", "Writes", "Pointers", "OwnBad", "OwnBad", "OwnList",
 		"Deep[][]", "X", "SAME", "Q", "Unknown", "Case", "Misplaced", "NoNumber", "Negative", "Signed", "BadPattern", "NoFormat", "Twice", "Empty", "Leading", "Range", "Fraction",
-		"Unsigned", "EnumText", "EnumTwice", "EnumEmpty", "Step", "NaN", "None", "NoneOf", "NoNull", "Value", "Items", "Inside[]", "Time", "Quoted", "Fixed"}
+		"Unsigned", "EnumText", "EnumTwice", "EnumEmpty", "Step", "NaN", "None", "NoneOf", "NoNull", "Value", "Items", "Inside[]", "Time", "Quoted", "Fixed", "Zeros"}
 	named := regexp.MustCompile(`^validate: SchemaFor: struct\.(\w+(\[\])*): `)
 	var got []string
 	for _, f := range faults {
@@ -295,6 +296,55 @@ func TestWhatHasNoSchemaIsAnErrorThatNamesTheField(t *testing.T) {
 }
 
 func only(_ []byte, err error) error { return err }
+
+// strict says more of itself than a type.
+type strict int
+
+func (strict) JSONSchema() []byte {
+	return []byte(`{"type":"integer","allOf":[{"minimum":1}],"not":{"type":"null"}}`)
+}
+
+type twice[T any] struct{ A, B T }
+
+func TestTheSchemaOfNestedTypesStaysSmallAndRight(t *testing.T) {
+	type (
+		t4  = twice[twice[twice[twice[bool]]]]
+		t8  = twice[twice[twice[twice[t4]]]]
+		t16 = twice[twice[twice[twice[twice[twice[twice[twice[t8]]]]]]]]
+	)
+	if s := schemaFor[t16](t); len(s) > 64<<10 {
+		t.Errorf("65,536 booleans make %d bytes", len(s))
+	}
+
+	// Two types of one name, one in the other, and each twice.
+	type URL struct{ In, Too url.URL }
+	var doc struct {
+		Defs map[string]struct {
+			Properties map[string]map[string]any `json:"properties"`
+		} `json:"$defs"`
+	}
+	b, err := validate.SchemaFor[twice[URL]]()
+	if err != nil || json.Unmarshal(b, &doc) != nil {
+		t.Fatal(err)
+	}
+	if doc.Defs["URL"].Properties["In"]["$ref"] != "#/$defs/URL_2" || doc.Defs["URL_2"].Properties["Host"]["type"] != "string" {
+		t.Errorf("%s", b)
+	}
+
+	b, err = validate.SchemaFor[struct {
+		P, Q *strict
+		R    strict `doc:"a < b & c"`
+	}]()
+	if err != nil || !strings.Contains(string(b), "a < b & c") {
+		t.Errorf("%v: not for people: %s", err, b)
+	}
+	v := mustNew(t, validate.Config{Schema: b})
+	for body, ok := range map[string]bool{`{"P":null,"Q":1,"R":2}`: true, `{"P":null,"Q":0,"R":2}`: false, `{"P":null,"Q":1,"R":null}`: false} {
+		if err := v.Check([]byte(body)); (err == nil) != ok {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
 
 func TestTheMembersOfASchemaAreThoseThatEncodingJSONWrites(t *testing.T) {
 	type deep struct{ A, B, C, D int }
