@@ -112,11 +112,10 @@ func decodeOnce[T any](c *cache, data []byte) (T, error) {
 	c.mu.Lock()
 	at := slices.IndexFunc(c.cells, func(cell any) bool { _, ok := cell.(*decoded[T]); return ok })
 	if at < 0 {
-		at = len(c.cells)
-		c.cells = append(c.cells, new(decoded[T]))
+		at, c.cells = len(c.cells), append(c.cells, nil)
 	}
-	d := c.cells[at].(*decoded[T])
-	if d.of != unsafe.SliceData(data) || d.size != len(data) {
+	d, ok := c.cells[at].(*decoded[T])
+	if !ok || d.of != unsafe.SliceData(data) || d.size != len(data) {
 		d = &decoded[T]{of: unsafe.SliceData(data), size: len(data)}
 		c.cells[at] = d
 	}

@@ -241,7 +241,7 @@ func TestHandleRunsItsHandlerWithTheDecodedBodyOnly(t *testing.T) {
 	if w := serve(validate.Handle(nil, func(http.ResponseWriter, *http.Request, span) { t.Error("ran") }), request("POST", `{}`)); w.Code != 500 {
 		t.Errorf("without a Validator: %d", w.Code)
 	}
-	own := mustNew(t, validate.Config{Deny: func(w http.ResponseWriter, r *http.Request, err error) { http.Error(w, "mine", 418) }})
+	own := mustNew(t, validate.Config{Deny: func(w http.ResponseWriter, r *http.Request, err error) { http.Error(w, "mine", http.StatusTeapot) }})
 	for _, body := range []string{`{`, `{"start":2,"end":1}`} {
 		if w := serve(validate.Handle(own, func(http.ResponseWriter, *http.Request, span) {}), request("POST", body)); w.Code != 418 {
 			t.Errorf("%s: the reply of one's own is not used: %d", body, w.Code)

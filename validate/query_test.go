@@ -310,7 +310,7 @@ func TestQueryShadowDenyAndLog(t *testing.T) {
 	if !strings.Contains(logged.String(), "action=shadow") {
 		t.Error(logged.String())
 	}
-	own := mustQuery(t, validate.QueryConfig{Schema: searchSchema, Deny: func(w http.ResponseWriter, r *http.Request, err error) { http.Error(w, "mine", 418) }})
+	own := mustQuery(t, validate.QueryConfig{Schema: searchSchema, Deny: func(w http.ResponseWriter, r *http.Request, err error) { http.Error(w, "mine", http.StatusTeapot) }})
 	if w := serve(own.Handler(echo), get("limit=1")); w.Code != 418 {
 		t.Errorf("%d", w.Code)
 	}

@@ -123,16 +123,16 @@ func TestTheSchemaOfAType(t *testing.T) {
 		"own":      {schemaFor[content](t), `{,"anyOf":[{"type":"string"},{"items":{"type":"string"},"type":"array"}]`},
 		"empty":    {schemaFor[struct{}](t), object("", "")},
 		"names and options": {schemaFor[struct {
-			A       bool  `json:"a"`
-			B       bool  `json:"b,omitempty"`
-			C       bool  `json:"c,omitzero"`
-			D       bool  `json:",omitempty"`
-			E       bool  `json:"-"`
-			F       bool  `json:"-,"`
-			G       bool  `json:"bad\"name"`
-			H       *bool `json:"h"`
-			I       *bool `json:"i,omitempty"`
-			private bool
+			A bool  `json:"a"`
+			B bool  `json:"b,omitempty"`
+			C bool  `json:"c,omitzero"`
+			D bool  `json:",omitempty"`
+			E bool  `json:"-"`
+			F bool  `json:"-,"`        //lint:ignore SA5008 the point of the test
+			G bool  `json:"bad\"name"` //lint:ignore SA5008 the point of the test
+			H *bool `json:"h"`
+			I *bool `json:"i,omitempty"`
+			_ bool
 		}](t), object(`"a","-","G","h"`, `"-":{"type":"boolean"},"D":{"type":"boolean"},"G":{"type":"boolean"},"a":{"type":"boolean"},"b":{"type":"boolean"},"c":{"type":"boolean"},`+
 			`"h":{"type":["boolean","null"]},"i":{"type":["boolean","null"]}`)},
 		"embedding": {schemaFor[struct {
@@ -147,7 +147,7 @@ func TestTheSchemaOfAType(t *testing.T) {
 			B bool         `json:"b,string,omitempty"`
 			S string       `json:"s,string"`
 			N json.Number  `json:"n,string"`
-			T []string     `json:"t,string"` // means nothing there
+			T []string     `json:"t,string"` //lint:ignore SA5008 it means nothing there
 			U *json.Number `json:"u,omitempty"`
 		}](t), object(`"i","f","s","n","t"`, `"b":{"pattern":"^(true|false)$","type":"string"},"f":{"pattern":"^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$","type":["string","null"]},`+
 			`"i":{"pattern":"^-?(0|[1-9][0-9]*)$","type":"string"},"n":{"pattern":"^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$","type":"string"},"s":{"pattern":"^\".*\"$","type":"string"},`+
@@ -366,7 +366,7 @@ func TestTheMembersOfASchemaAreThoseThatEncodingJSONWrites(t *testing.T) {
 		B int `json:"C"`
 		url.URL
 		Any any
-		ptr *int
+		_   *int
 	}
 	type tagged struct {
 		left
