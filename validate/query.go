@@ -39,7 +39,8 @@ type QueryConfig struct {
 	//	array            the parameter repeated (see CommaLists), with items of one of the types above
 	//
 	// Text of another form stays a string, which then has the wrong type. There is no null: a parameter is there or it is not,
-	// and ?a= is the empty string. Types object and null, several types, and arrays in arrays are refused by NewQuery.
+	// and ?a= is the empty string. (That null beside the type is never met, so it may stand there; SchemaFor writes it for
+	// slices and pointers.) Types object and null, several types, and arrays in arrays are refused by NewQuery.
 	//
 	// Where the schema says nothing about them, parameters that it does not know are refused. With additionalProperties or
 	// patternProperties they are strings.
@@ -130,17 +131,31 @@ func NewQuery(cfg QueryConfig) (*Query, error) {
 // paramOf reads the type out of the schema of a parameter.
 func paramOf(property any) (param, bool) {
 	schema, _ := property.(map[string]any)
-	kind, _ := schema["type"].(string)
+	kind := typeOf(schema)
 	list := kind == "array"
 	if list {
-		items, _ := schema["items"].(map[string]any)
-		kind, _ = items["type"].(string)
+		schema, _ = schema["items"].(map[string]any)
+		kind = typeOf(schema)
 	}
 	switch kind {
 	case "string", "integer", "number", "boolean":
 		return param{kind, list}, true
 	}
 	return param{}, false
+}
+
+// typeOf returns the one type that a schema names, "" for none or several.
+func typeOf(schema map[string]any) string {
+	kinds, ok := schema["type"].([]any)
+	if !ok {
+		kinds = []any{schema["type"]}
+	}
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k any) bool { return k == "null" })
+	if len(kinds) != 1 {
+		return ""
+	}
+	kind, _ := kinds[0].(string)
+	return kind
 }
 
 // Handler returns a handler that runs next only for requests whose query was accepted. next reads it from r.URL as always, or

@@ -201,9 +201,43 @@ func TestASchemaMayAllowOtherParameters(t *testing.T) {
 	}
 }
 
+func TestTheSchemaOfATypeIsAQueryToo(t *testing.T) {
+	type page struct {
+		After *string `json:"after,omitempty"`
+		Limit uint8   `json:"limit,omitempty" validate:"maximum=100"`
+		Tags  []*int  `json:"tag,omitempty" validate:"maxItems=2"`
+	}
+	schema, err := validate.SchemaFor[page]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := mustQuery(t, validate.QueryConfig{Schema: schema})
+	for raw, want := range map[string]string{
+		"after=x&limit=5&tag=1&tag=2": `{"after":"x","limit":5,"tag":[1,2]}`,
+		"":                            `{}`,
+		"after=null":                  `{"after":"null"}`,
+		"tag=null":                    "/tag/0 type",
+		"limit=101":                   "/limit maximum",
+		"limit=-1":                    "/limit minimum",
+		"Limit=1":                     "/? case",
+		"page=1":                      " additionalProperties",
+		"page=1&page=1":               "/? ",
+	} {
+		object, err := validate.ReadQuery(q, raw)
+		got := string(object)
+		var e *validate.Error
+		if errors.As(err, &e) {
+			got = e.Pointer + " " + e.Keyword
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}
+
 func TestNewQueryReportsEveryFault(t *testing.T) {
 	_, err := validate.NewQuery(validate.QueryConfig{MaxQuery: -1, MaxParams: -2, Schema: []byte(`{"properties":{
-		"object":{"type":"object"},"null":{"type":"null"},"two":{"type":["string","null"]},"none":{},"any":true,"enum":{"enum":["a"]},
+		"object":{"type":"object"},"null":{"type":"null"},"two":{"type":["string","integer"]},"none":{},"any":true,"enum":{"enum":["a"]},
 		"ref":{"$ref":"#/$defs/x"},"nested":{"type":"array","items":{"type":"array","items":{"type":"string"}}},"untyped":{"type":"array"},
 		"Type":{"Type":"string"},"good":{"type":"string"},"broken":{"type":"string","pattern":"("}},"$defs":{"x":{"type":"string"}}}`)})
 	for _, want := range []string{"QueryConfig.MaxQuery -1", "QueryConfig.MaxParams -2", "/properties/object:", "/properties/null:", "/properties/two:",

@@ -372,15 +372,15 @@ func TestTheMembersOfASchemaAreThoseThatEncodingJSONWrites(t *testing.T) {
 		left
 		Renamed int `json:"Y"`
 		right   `json:"right"`
-		Odd     int `json:"a'b"`
+		Odd     int `json:"a'b"` //lint:ignore SA5008 the point of the test
 		Even    int `json:"ä b/~1"`
 		Named   named
-		named
+		named   //lint:ignore U1000 encoding/json looks past it
 	}
 	type same struct { // one type embedded twice on one level, and once above
 		left
 		right
-		other struct{}
+		_ struct{}
 	}
 	for _, v := range []any{both{right: &right{}}, tagged{}, same{}, left{}, deep{}, struct{ *deep }{&deep{}}, struct {
 		deep `json:",omitempty"`
