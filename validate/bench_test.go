@@ -2,11 +2,13 @@ package validate_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -174,4 +176,94 @@ func BenchmarkParts(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkGzip is the middleware over a body that is already there, plain and under gzip; compress/gzip is the decoding alone, with a
+// reader that is kept.
+func BenchmarkGzip(b *testing.B) {
+	v, err := validate.New(validate.Config{Encodings: []string{"gzip"}, Schema: plainSchema})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	for _, s := range sizes {
+		// Turns that differ, or the ratio would be beyond anything a client sends.
+		var text bytes.Buffer
+		text.WriteString(`{"model":"m","messages":[`)
+		for i := 0; text.Len() < s.n; i++ {
+			fmt.Fprintf(&text, `{"role":"user","content":"%x %x %x"},`, i*7919, i*i*104729, i*i*i*1299709)
+		}
+		text.WriteString(`{"role":"user","content":""}]}`)
+		body := text.Bytes()
+		coded := []byte(zip(string(body)))
+		for _, c := range []struct {
+			name   string
+			body   []byte
+			coding string
+		}{{"plain", body, "identity"}, {"gzip", coded, "gzip"}} {
+			b.Run(c.name+"/"+s.name, func(b *testing.B) {
+				r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Content-Encoding", c.coding)
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
+					h.ServeHTTP(discard{http.Header{}}, r)
+				}
+			})
+		}
+		b.Run("compress_gzip/"+s.name, func(b *testing.B) {
+			var z gzip.Reader
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := z.Reset(bytes.NewReader(coded)); err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, &z)
+			}
+		})
+	}
+}
+
+// BenchmarkGzipBomb is an attacker's best case under gzip: 100 MB in about 100 KB.
+func BenchmarkGzipBomb(b *testing.B) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	for range 100 {
+		z.Write(bytes.Repeat([]byte(" "), 1<<20))
+	}
+	z.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := validate.Gunzip(validate.Config{}, bomb.Bytes()); err == nil {
+			b.Fatal("accepted")
+		}
+	}
+}
+
+// BenchmarkQuery is the decision over a query; net_url is url.ParseQuery, which checks nothing.
+func BenchmarkQuery(b *testing.B) {
+	q, err := validate.NewQuery(validate.QueryConfig{Schema: searchSchema})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const raw = "q=how+do+trees+drink%3F&limit=10&score=0.5&exact=true&tag=plants&tag=water"
+	b.Run("check", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := q.Check(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("net_url", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := url.ParseQuery(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

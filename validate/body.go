@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
@@ -16,7 +19,7 @@ import (
 // request came without a body and was let through.
 var ErrNoBody = errors.New("validate: no validated body in this request")
 
-// receivedKey marks an exchange whose body went through a Validator.
+// receivedKey marks an exchange whose body went through a Validator. Its value is the *cache of what was decoded.
 type receivedKey struct{}
 
 // Raw returns the bytes of the checked body, as they stand after any rewriting by the rooms between. They are shared by
@@ -31,8 +34,9 @@ func Raw(ctx context.Context) (body []byte, ok bool) {
 	return b[:len(b):len(b)], ok
 }
 
-// Body returns the checked body decoded into a T with encoding/json. It is decoded once per request and type; later
-// calls return a copy of the same value, which shares pointers, slices and maps, so treat those as read only.
+// Body returns the checked body decoded into a T with encoding/json. It is decoded once per request and type, also when
+// goroutines ask at the same time; later calls return a copy of the same value, which shares pointers, slices and maps, so
+// treat those as read only.
 //
 // encoding/json fills a field Model from a member "MODEL" too. Body does not: a member whose name equals a known name
 // of the Go type only when case is ignored is an *Error with status 422 and keyword "case", so that what was checked
@@ -40,32 +44,123 @@ func Raw(ctx context.Context) (body []byte, ok bool) {
 // own UnmarshalJSON answers for itself.) A body that does not fit T is an *Error with status 422; answer with [Refuse].
 // Without a checked body the error is [ErrNoBody]. In shadow mode a body that would have been refused is decoded too,
 // if it can be.
+//
+// A T, or *T, with a method Validate() error says what a schema cannot, such as that one field fits another. It is called
+// once per decoding. Its error refuses the body with status 422, keyword "validate" and a fixed sentence; the error itself is
+// private and can be had by [errors.Unwrap]. An *Error in it, as [At] makes them, goes to the client instead. When T is a
+// pointer, a body null has nothing to call Validate of and is refused. A panic in Validate is not caught here: it is a fault of
+// the program, the handler does not go on, and sanitize.Errors or net/http deal with it.
 func Body[T any](ctx context.Context) (T, error) {
-	type key struct{}
-	var zero T
 	data, ok := Raw(ctx)
 	if !ok {
+		var zero T
 		return zero, ErrNoBody
 	}
-	x := exchange.From(ctx)
-	if c, ok := x.Get(key{}).(*decoded[T]); ok && c.of == unsafe.SliceData(data) && c.size == len(data) {
-		return c.value, c.err
-	}
-	// The body may have been rewritten since the last call (a redacted prompt), so the bytes belong to the cache's key.
-	c := &decoded[T]{of: unsafe.SliceData(data), size: len(data)}
-	if e := unmarshal(data, &c.value, reflect.TypeFor[T]()); e != nil {
-		c.value, c.err = zero, e
-	}
-	x.Put(key{}, c)
-	return c.value, c.err
+	return decodeOnce[T](exchange.From(ctx).Get(receivedKey{}).(*cache), data)
 }
 
-// decoded is a body in the form of one type.
+// At returns a refusal for the method Validate of a type that [Body] decodes into: the value at pointer, an RFC 6901 JSON
+// Pointer, is not what keyword asks for. All three go to the client, so they must be constants of the program: never a value
+// or a name that the request brought. An empty message means the standard sentence of keyword.
+func At(pointer, keyword, message string) *Error {
+	e := refuse(deny.SchemaViolation)
+	e.Pointer, e.Keyword, e.Message = pointer, keyword, message
+	if message == "" {
+		e.Message = sentence(keyword, deny.SchemaViolation)
+	}
+	return e
+}
+
+// Handle returns v in front of a handler that gets the checked body as a T. What [Body] refuses is answered in the same form
+// as what v refuses. A request that v lets pass without a body is refused: there is no T in it. In shadow mode so is a body
+// that does not decode. It panics when handler is nil.
+func Handle[T any](v *Validator, handler func(w http.ResponseWriter, r *http.Request, body T)) http.Handler {
+	if handler == nil {
+		panic("validate: Handle: handler is nil")
+	}
+	return v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := Body[T](r.Context())
+		if err == ErrNoBody {
+			err = v.Check(nil) // the refusal of an empty body
+		}
+		if err != nil {
+			reply(w, r, err, v.policy().deny)
+			return
+		}
+		handler(w, r, body)
+	}))
+}
+
+// cache holds what one text was decoded into, by type.
+type cache struct {
+	mu    sync.Mutex
+	cells []any // *decoded[T], at most one for each T
+}
+
+// decoded is a text in the form of one type.
 type decoded[T any] struct {
 	of    *byte
 	size  int
+	once  sync.Once
 	value T
 	err   error
+}
+
+// decodeOnce returns what data says in the form of T.
+func decodeOnce[T any](c *cache, data []byte) (T, error) {
+	// The body may have been rewritten since the last call (a redacted prompt), so the bytes belong to the key.
+	c.mu.Lock()
+	at := slices.IndexFunc(c.cells, func(cell any) bool { _, ok := cell.(*decoded[T]); return ok })
+	if at < 0 {
+		at, c.cells = len(c.cells), append(c.cells, nil)
+	}
+	d, ok := c.cells[at].(*decoded[T])
+	if !ok || d.of != unsafe.SliceData(data) || d.size != len(data) {
+		d = &decoded[T]{of: unsafe.SliceData(data), size: len(data)}
+		c.cells[at] = d
+	}
+	c.mu.Unlock()
+	d.once.Do(func() {
+		d.err = refuse(deny.InternalError) // what others are told when a method of T panics
+		var value T
+		e := unmarshal(data, &value, reflect.TypeFor[T]())
+		if e == nil {
+			e = askValue(&value)
+		}
+		if e != nil {
+			d.err = e
+			return
+		}
+		d.value, d.err = value, nil
+	})
+	return d.value, d.err
+}
+
+// askValue calls the method Validate of a decoded value, if it has one.
+func askValue[T any](value *T) *Error {
+	type validator interface{ Validate() error }
+	v, ok := any(value).(validator)
+	if !ok {
+		// T may be a pointer itself, then *T has no methods.
+		if v, ok = any(*value).(validator); !ok {
+			return nil
+		}
+		if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && p.IsNil() {
+			e := refuse(deny.SchemaViolation)
+			e.Keyword, e.Message = "type", sentence("type", deny.SchemaViolation)
+			return e
+		}
+	}
+	err := v.Validate()
+	if err == nil {
+		return nil
+	}
+	e := At("", "validate", "")
+	if own := new(*Error); errors.As(err, own) && *own != nil {
+		*e = **own
+	}
+	e.cause = err
+	return e
 }
 
 func unmarshal(data []byte, into any, t reflect.Type) *Error {

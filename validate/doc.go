@@ -4,7 +4,9 @@
 //	v, err := validate.New(validate.Config{Schema: chatSchema})
 //	mux.Handle("POST /v1/chat/completions", v.Handler(chat))
 //
-// Ready-made configurations for well-known APIs are in package validate/preset.
+// Ready-made configurations for well-known APIs are in package validate/preset. [SchemaFor] makes a schema from the Go type
+// that a handler decodes into, [Handle] hands it over, and [Query] does for the query of a URL what a Validator does for a
+// body.
 //
 // # What it protects against
 //
@@ -16,6 +18,8 @@
 //   - Bombs. Bytes, depth, members, lengths, number of values, digits and exponents are bounded in one pass without
 //     building a tree. 1e10000000 makes the schema engine dereference nil and a hundred 1e999999 keep it busy for
 //     seconds; neither gets that far.
+//   - Compressed bombs. A body under gzip is bounded as sent, after decoding, in ratio and in members, and everybody behind
+//     gets what was decoded.
 //   - Bodies that cannot be what they claim: wrong media type, charset or coding, announced or actual length over the
 //     bound, bodies that trickle in. An announced length over the bound is refused before the first byte is read, so a
 //     client that sends "Expect: 100-continue" never sends its body.
@@ -28,14 +32,14 @@
 //
 // # What it does not
 //
-// It does not read prompts (package sanitize does), does not check query parameters, path or headers beyond those that
-// describe the body, and does not decompress: a Content-Encoding is refused. It does not fetch anything: a schema with
+// It does not read prompts (package sanitize does) and does not check path or headers beyond those that describe the
+// body. Of content codings it knows gzip, when Config.Encodings lists it; others are refused. It does not fetch anything: a schema with
 // a reference to a file or to another host fails in [New]. It cannot tell whether a URL in a body is safe to fetch.
 //
 // # Order
 //
 // Method, media type and charset, content coding, announced length; then the body is read once, bounded in bytes and
-// time, and kept for everything behind; then one scan checks grammar and limits and gathers the facts other packages
+// time, decoded if it is coded, and kept for everything behind; then one scan checks grammar and limits and gathers the facts other packages
 // need, and asks the schema about each value as it comes. The first failure decides.
 //
 // # Cost

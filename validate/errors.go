@@ -14,17 +14,18 @@ import (
 type Error struct {
 	// Status is the HTTP status: 400, 405, 408, 413, 415, 422, or 500 for a Validator that New did not make.
 	Status int
-	// Code is the stable machine name: invalid_json, duplicate_key, limit_exceeded (400), method_not_allowed (405),
-	// request_timeout (408), body_too_large (413), unsupported_media_type (415), schema_violation (422), internal_error
-	// (500).
+	// Code is the stable machine name: invalid_request (400, a query), invalid_json, duplicate_key, limit_exceeded (400),
+	// method_not_allowed (405), request_timeout (408), body_too_large (413), unsupported_media_type (415),
+	// schema_violation (422), internal_error (500).
 	Code string
 	// Pointer is the RFC 6901 JSON Pointer of the offending place; "" is the whole body. Names the schema does not know
 	// are shown as "?". For required and dependentRequired it is the place where the missing member should be.
 	Pointer string
-	// Keyword is the JSON Schema keyword that failed, or the name of the limit (a field of Limits, such as "Depth"), or
-	// "case" for a member whose name differs from a known one only by case; "" when neither applies.
+	// Keyword is the JSON Schema keyword that failed, or the name of the limit (a field of Limits, such as "Depth", or of
+	// Config or QueryConfig), or "case" for a member whose name differs from a known one only by case, or "validate" or
+	// what At was given when a method of the handler's type refused; "" when none applies.
 	Keyword string
-	// Message is a fixed English sentence, chosen by Keyword and Code.
+	// Message is a fixed English sentence, chosen by Keyword and Code, or the one that At was given.
 	Message string
 
 	header http.Header // extra response headers, nil for most
@@ -156,6 +157,7 @@ var sentences = map[string]string{
 	"not":                   "The value is not allowed here.",
 	"contentEncoding":       "The string is not encoded as required.",
 	"contentMediaType":      "The string does not hold the required kind of content.",
+	"validate":              "The request body breaks a rule of this operation.",
 	"case":                  "A member name differs from a known one only by upper and lower case.",
 
 	"Bytes":     "The request body is too large.",
@@ -168,4 +170,7 @@ var sentences = map[string]string{
 	"Nodes":     "The request body has too many values.",
 	"NumberLen": "A number has too many digits.",
 	"Exponent":  "A number has too large an exponent.",
+
+	"MaxRatio":   "The request body is compressed too much.",
+	"MaxMembers": "The compressed request body has too many members.",
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"strings"
 	"sync"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
@@ -118,7 +117,10 @@ func buildShape(t reflect.Type, seen map[reflect.Type]*shape) *shape {
 	case reflect.Struct:
 		s := &shape{object: true, fields: map[string]*shape{}, folded: map[string]bool{}}
 		seen[t] = s
-		s.addFields(t, seen, map[reflect.Type]bool{})
+		for _, f := range fieldsOf(t) {
+			s.fields[f.name] = buildShape(f.of.Type, seen)
+			s.folded[foldName(f.name)] = true
+		}
 		return s
 	case reflect.Map, reflect.Slice, reflect.Array:
 		s := &shape{}
@@ -127,41 +129,4 @@ func buildShape(t reflect.Type, seen map[reflect.Type]*shape) *shape {
 		return s
 	}
 	return nil
-}
-
-// addFields adds the JSON names of a struct and of those it embeds. Where Go's rules of embedding hide a name it is
-// known here nevertheless; encoding/json then ignores the member.
-func (s *shape) addFields(t reflect.Type, seen map[reflect.Type]*shape, embedded map[reflect.Type]bool) {
-	if embedded[t] {
-		return
-	}
-	embedded[t] = true
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag := f.Tag.Get("json")
-		if tag == "-" {
-			continue
-		}
-		name, _, _ := strings.Cut(tag, ",")
-		if f.Anonymous && name == "" {
-			ft := f.Type
-			if ft.Kind() == reflect.Pointer {
-				ft = ft.Elem()
-			}
-			if ft.Kind() == reflect.Struct {
-				s.addFields(ft, seen, embedded)
-				continue
-			}
-		}
-		if !f.IsExported() {
-			continue
-		}
-		if name == "" {
-			name = f.Name
-		}
-		if _, ok := s.fields[name]; !ok {
-			s.fields[name] = buildShape(f.Type, seen)
-		}
-		s.folded[foldName(name)] = true
-	}
 }

@@ -1,6 +1,8 @@
 package validate_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -139,4 +141,141 @@ func ExampleRefuse() {
 		validate.Refuse(w, r, errors.New("dial tcp 10.0.0.7:5432: connection refused"))
 	}), `{}`)
 	// Output: 500 {"error":{"message":"The server had an internal error. Report the request id to the operator.","type":"server_error","param":null,"code":"internal_error","request_id":"example"}}
+}
+
+// The type of the handler is the contract of the route.
+func ExampleSchemaFor() {
+	type Question struct {
+		Prompt string   `json:"prompt" validate:"minLength=1,maxLength=4000"`
+		Tone   string   `json:"tone,omitempty" validate:"enum=plain|formal" doc:"How the answer sounds."`
+		Stop   []string `json:"stop,omitempty" validate:"maxItems=4,items.maxLength=16"`
+	}
+	schema, err := validate.SchemaFor[Question]()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var shown bytes.Buffer
+	json.Indent(&shown, schema, "", "  ")
+	fmt.Println(&shown)
+
+	v, err := validate.New(validate.Config{Schema: schema})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(v.Check([]byte(`{"prompt":"why?","tone":"rude"}`)))
+	// Output:
+	// {
+	//   "$schema": "https://json-schema.org/draft/2020-12/schema",
+	//   "additionalProperties": false,
+	//   "properties": {
+	//     "prompt": {
+	//       "maxLength": 4000,
+	//       "minLength": 1,
+	//       "type": "string"
+	//     },
+	//     "stop": {
+	//       "items": {
+	//         "maxLength": 16,
+	//         "type": "string"
+	//       },
+	//       "maxItems": 4,
+	//       "type": [
+	//         "array",
+	//         "null"
+	//       ]
+	//     },
+	//     "tone": {
+	//       "description": "How the answer sounds.",
+	//       "enum": [
+	//         "plain",
+	//         "formal"
+	//       ],
+	//       "type": "string"
+	//     }
+	//   },
+	//   "required": [
+	//     "prompt"
+	//   ],
+	//   "type": "object"
+	// }
+	// validate: schema_violation at /tone (enum): The value is not one of those allowed here.
+}
+
+// Window is a body with a rule that no schema can state.
+type Window struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
+
+// Validate is asked once the body is decoded.
+func (w Window) Validate() error {
+	if w.To < w.From {
+		return validate.At("/to", "order", "The window ends before it begins.")
+	}
+	return nil
+}
+
+// A handler that is given what it needs, or does not run.
+func ExampleHandle() {
+	v, _ := validate.New(validate.Config{})
+	h := validate.Handle(v, func(w http.ResponseWriter, r *http.Request, window Window) {
+		fmt.Fprintf(w, "%d seconds", window.To-window.From)
+	})
+	post(h, `{"from":10,"to":25}`)
+	post(h, `{"from":25,"to":10}`)
+	// Output:
+	// 200 15 seconds
+	// 422 {"error":{"message":"The window ends before it begins.","type":"invalid_request_error","param":"/to","code":"schema_violation","request_id":"example"}}
+}
+
+// Query parameters, read by the types their schema declares.
+func ExampleNewQuery() {
+	q, err := validate.NewQuery(validate.QueryConfig{Schema: []byte(`{
+		"required": ["q"],
+		"properties": {
+			"q":     {"type": "string", "minLength": 1, "maxLength": 200},
+			"limit": {"type": "integer", "minimum": 1, "maximum": 100},
+			"tag":   {"type": "array", "items": {"type": "string"}, "maxItems": 5}
+		}
+	}`)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, query := range []string{
+		"q=trees&limit=10&tag=oak&tag=elm",
+		"q=trees&limit=0x10",
+		"q=trees&q=stones",
+		"q=trees;limit=10",
+		"q=trees&admin=true",
+	} {
+		fmt.Println(q.Check(query))
+	}
+	// Output:
+	// <nil>
+	// validate: schema_violation at /limit (type): The value has the wrong type.
+	// validate: duplicate_key at /q: The query names the same parameter twice, or twice but for upper and lower case.
+	// validate: invalid_request: The query is malformed.
+	// validate: schema_violation (additionalProperties): A query parameter is not allowed.
+}
+
+// The checked query, decoded.
+func ExampleQueryValues() {
+	q, _ := validate.NewQuery(validate.QueryConfig{Schema: []byte(`{"properties":{"limit":{"type":"integer"}}}`)})
+	h := q.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		values, err := validate.QueryValues[struct {
+			Limit int `json:"limit"`
+		}](r.Context())
+		if err != nil {
+			validate.Refuse(w, r, err)
+			return
+		}
+		fmt.Fprint(w, values.Limit+1)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/models?limit=9", nil))
+	fmt.Println(w.Body)
+	// Output: 10
 }

@@ -3,6 +3,7 @@ package validate
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -55,4 +56,36 @@ func Unmarshal(data []byte, into any) error {
 		return e
 	}
 	return nil
+}
+
+// Gunzip is what the Handler makes of a body under gzip before the scan.
+func Gunzip(cfg Config, data []byte) ([]byte, error) {
+	p, err := newPolicy(cfg)
+	if err != nil {
+		panic(err)
+	}
+	out, e := p.gzip.decode(data)
+	if e != nil {
+		return nil, e
+	}
+	return out, nil
+}
+
+// ReadQuery returns the parameters of an accepted query as the JSON object that the schema is asked about.
+func ReadQuery(q *Query, raw string) ([]byte, error) {
+	b, e := q.read(raw)
+	if e != nil {
+		return nil, e
+	}
+	return b, nil
+}
+
+// Members returns the names of the members that a struct type has for us.
+func Members(t reflect.Type) []string {
+	var names []string
+	for _, f := range fieldsOf(t) {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	return names
 }

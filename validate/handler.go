@@ -48,7 +48,10 @@ func (v *Validator) Handler(next http.Handler) http.Handler {
 // Refuse answers a request that a handler turns down because of err, in the same form as the refusals of a [Validator].
 // It is for the errors of [Body]; any error that is not an *Error becomes a 500 without its text. The handler returns
 // afterwards.
-func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { reply(w, r, err, nil) }
+
+// reply is Refuse with a reply of one's own.
+func reply(w http.ResponseWriter, r *http.Request, err error, custom func(http.ResponseWriter, *http.Request, error)) {
 	x, w, r := exchange.Enter(w, r)
 	defer x.Leave()
 	var e *Error
@@ -56,7 +59,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		e = refuse(deny.InternalError)
 		e.cause = err
 	}
-	x.Refuse(w, r, e.denial())
+	x.RefuseWith(w, r, e.denial(), custom)
 }
 
 // admit runs the checks in order; the first refusal decides.
@@ -73,7 +76,8 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 		}
 		return p.scan(nil, nil) // the refusal of an empty body
 	}
-	if e := p.mediaType(r.Header); e != nil {
+	zipped, e := p.mediaType(r.Header)
+	if e != nil {
 		return e
 	}
 	if r.ContentLength > p.maxBody {
@@ -82,7 +86,6 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 		return refuse(deny.BodyTooLarge)
 	}
 	var data []byte
-	var e *Error
 	if p.shadow {
 		data, e = p.peek(x, w, r)
 	} else {
@@ -91,13 +94,23 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	if e != nil {
 		return e
 	}
+	if zipped && len(data) > 0 {
+		if data, e = p.gzip.decode(data); e != nil {
+			return e
+		}
+		if !p.shadow {
+			x.DecodeBody(r, data)
+		}
+	}
 	if len(data) == 0 && !p.require && bodyless(r.Method) {
 		return nil
 	}
-	x.Put(receivedKey{}, true)
 
 	// One pass: grammar and limits here, the facts of the request for the rooms behind.
-	facts := newFacts()
+	facts, decoded := newFacts()
+	if x.Get(receivedKey{}) == nil { // of two Validators around a handler the outer one's will do
+		x.Put(receivedKey{}, decoded)
+	}
 	facts.Reset(x.Dialect())
 	var visitor jsonscan.Visitor = facts
 	var t *pass
@@ -110,7 +123,9 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 		return e
 	}
 	facts.Finish(data)
-	x.SetRequest(facts)
+	if !zipped || !p.shadow { // facts point into the bytes that the others see
+		x.SetRequest(facts)
+	}
 	if facts.Model != "" {
 		x.SetModel(facts.Model)
 	}
@@ -120,14 +135,15 @@ func (p *policy) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Requ
 	return p.conform(data, t)
 }
 
-// newFacts returns facts with room for the texts of a short conversation, in one piece.
-func newFacts() *dialect.Request {
+// newFacts returns facts with room for the texts of a short conversation, and room for what a handler decodes, in one piece.
+func newFacts() (*dialect.Request, *cache) {
 	f := new(struct {
 		request dialect.Request
 		texts   [8]dialect.Text
+		decoded cache
 	})
 	f.request.Texts = f.texts[:0]
-	return &f.request
+	return &f.request, &f.decoded
 }
 
 // bodyless reports whether RFC 9110 section 9.3 gives content in such a request no meaning. CONNECT is not among them:
@@ -147,6 +163,8 @@ func (p *policy) read(x *exchange.Exchange, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return nil, unread(err) // the deadline stays: what is left of the body must not be waited for
 	}
+	// Trailers are fields that nobody has checked, and arrive after every decision. Behind us there are none.
+	r.Trailer = nil
 	if bounded {
 		// Now it must go: net/http watches for a vanished client by reading on, and a deadline there would cancel a
 		// long answer.
@@ -258,5 +276,5 @@ func (p *policy) report(x *exchange.Exchange, e *Error) {
 		// Causes are errors of the connection and of the scanner, and strange members. None holds a value of the body.
 		attrs = append(attrs, slog.String("cause", e.cause.Error()))
 	}
-	logger.LogAttrs(x, slog.LevelDebug, "validate: request body refused", attrs...)
+	logger.LogAttrs(x, slog.LevelDebug, "validate: request refused", attrs...)
 }

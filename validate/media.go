@@ -9,26 +9,36 @@ import (
 	"github.com/mantlet-go/mantlet/internal/deny"
 )
 
-// mediaType checks that the headers describe a body this Validator can read: one accepted media type, in UTF-8, not
-// coded. Nothing is guessed: a missing type is refused like a wrong one, because what is guessed here may be guessed
+// mediaType checks that the headers describe a body this Validator can read: one accepted media type, in UTF-8, under no
+// coding or an accepted one, and reports whether it is gzip. Nothing is guessed: a missing type is refused like a wrong one, because what is guessed here may be guessed
 // differently behind.
-func (p *policy) mediaType(h http.Header) *Error {
+func (p *policy) mediaType(h http.Header) (zipped bool, e *Error) {
 	if !p.accepts(h["Content-Type"]) {
 		e := refuse(deny.UnsupportedMediaType)
 		e.header = http.Header{"Accept": {p.accept}} // RFC 9110 section 15.5.16
-		return e
+		return false, e
 	}
+	codings := 0
 	for _, line := range h["Content-Encoding"] {
 		for coding := range strings.SplitSeq(line, ",") {
-			if c := strings.TrimSpace(coding); c != "" && !strings.EqualFold(c, "identity") {
+			c := strings.TrimSpace(coding)
+			if c == "" || strings.EqualFold(c, "identity") {
+				continue
+			}
+			codings++
+			zipped = strings.EqualFold(c, "gzip") || strings.EqualFold(c, "x-gzip")
+			if !zipped || !p.gzip.accepted || codings > 1 {
 				e := refuse(deny.UnsupportedMediaType)
-				e.Message = "A request body with a content coding is not supported."
-				e.header = http.Header{"Accept": {p.accept}, "Accept-Encoding": {"identity"}}
-				return e
+				e.Message, e.header = "A request body with a content coding is not supported.", http.Header{"Accept": {p.accept}, "Accept-Encoding": {"identity"}}
+				if p.gzip.accepted {
+					e.Message = "The content coding of the request body is not supported."
+					e.header["Accept-Encoding"] = []string{"gzip, identity"} // RFC 9110 section 12.5.3
+				}
+				return false, e
 			}
 		}
 	}
-	return nil
+	return zipped, nil
 }
 
 func (p *policy) accepts(lines []string) bool {

@@ -52,6 +52,21 @@ type Config struct {
 	Limits Limits
 	// MaxBody bounds the body in bytes. Zero means DefaultMaxBody; a negative value and one from 2 GiB on are refused.
 	MaxBody int64
+	// Encodings lists the accepted content codings besides none. The only one there is here is "gzip" (and its alias
+	// x-gzip, RFC 9110 section 8.4.1.3); codings on top of each other are refused. Everybody behind gets the decoded body:
+	// Content-Encoding is gone and Content-Length is the new one. Empty means that a coded body is refused with 415. In
+	// shadow mode a coded body is looked into and handed on as it is, so that [Body] does not understand it.
+	Encodings []string
+	// MaxDecoded bounds a coded body in bytes after decoding, while MaxBody bounds it as sent. Zero means MaxBody; a
+	// negative value and one from 2 GiB on are refused.
+	MaxDecoded int64
+	// MaxRatio bounds how many bytes one byte of a coded body may become. Up to 64 KiB are always allowed, since short
+	// texts that repeat themselves compress well. Zero means 100: prose gives 3 to 5, and the most that the format can do
+	// is 1032 (https://zlib.net/zlib_tech.html). A negative value is refused.
+	MaxRatio int
+	// MaxMembers bounds the members of a gzip body, each of which is a whole gzip file (RFC 1952 section 2.2). Zero means
+	// 1, which is what clients send; a negative value is refused.
+	MaxMembers int
 	// ContentTypes lists the accepted media types in lower case, without parameters or wildcards. A "+json" type must
 	// be listed like any other. Empty means application/json. The types a browser sends to other sites without asking
 	// (text/plain, application/x-www-form-urlencoded, multipart/form-data) are refused: with them any web page could
@@ -124,6 +139,7 @@ type policy struct {
 	schema  *compiled // nil without a schema
 	limits  jsonscan.Limits
 	maxBody int64
+	gzip    gzipLimits
 	types   []string
 	accept  string
 	methods []string
@@ -215,6 +231,11 @@ func newPolicy(cfg Config) (*policy, error) {
 		}
 	}
 	p.accept = strings.Join(p.types, ", ")
+	gzip, err := newGzipLimits(cfg, p.maxBody)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	p.gzip = gzip
 	p.methods = slices.Clone(cfg.Methods)
 	for _, m := range p.methods {
 		if m == "" || strings.ToUpper(m) != m {
@@ -228,7 +249,6 @@ func newPolicy(cfg Config) (*policy, error) {
 		if n := cfg.Limits.Exponent; n < 0 || n > maxNumber {
 			fault("Config.Limits.Exponent %d: with a schema it must be at most %d", n, maxNumber)
 		}
-		var err error
 		p.schema, err = compile(&cfg)
 		if several, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range several.Unwrap() {

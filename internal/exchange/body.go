@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -55,13 +56,27 @@ func (x *Exchange) ReadBody(w http.ResponseWriter, r *http.Request, max int64) (
 	return data, nil
 }
 
-// ReplaceBody gives every room and handler from here on another body. What was known of the old one's spans is forgotten.
+// ReplaceBody gives every room and handler from here on another body. What was known of the old one's spans is forgotten. The
+// header fields that spoke of the old bytes follow, in a copy: who stands outside may still look at what the client sent.
 func (x *Exchange) ReplaceBody(r *http.Request, data []byte) {
 	x.setBody(r, data)
-	if r.Header.Get("Content-Length") != "" {
-		r.Header.Set("Content-Length", strconv.Itoa(len(data)))
+	r.Header = maps.Clone(r.Header)
+	for _, name := range digests {
+		delete(r.Header, name)
+	}
+	if _, ok := r.Header["Content-Length"]; ok {
+		r.Header["Content-Length"] = []string{strconv.Itoa(len(data))}
 	}
 }
+
+// DecodeBody is [Exchange.ReplaceBody] for what was under a content coding.
+func (x *Exchange) DecodeBody(r *http.Request, data []byte) {
+	x.ReplaceBody(r, data)
+	delete(r.Header, "Content-Encoding")
+}
+
+// digests are the fields that hold a digest of a body as it was sent: RFC 9530, and before it RFC 3230 and RFC 1864.
+var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
 
 func (x *Exchange) setBody(r *http.Request, data []byte) {
 	x.body.data, x.body.read, x.body.request = data, true, nil
