@@ -36,9 +36,7 @@ func exactCase(data []byte, t reflect.Type) *Error {
 	c := caseCheck{data: data, open: []*shape{s}}
 	// The text was scanned before with the limits that apply; here they are off. After a rewrite it is scanned for the
 	// first time: then this is what keeps broken JSON out.
-	off := jsonscan.Limits{Bytes: -1, Depth: -1, Keys: -1, TotalKeys: -1, KeyLen: -1, ArrayLen: -1, StringLen: -1, Nodes: -1,
-		NumberLen: -1, Exponent: -1, AllowDuplicateKeys: true, AllowFoldCollisions: true}
-	err := jsonscan.Scan(data, &off, &c)
+	err := jsonscan.Scan(data, &unlimited, &c)
 	if err == nil {
 		return nil
 	}

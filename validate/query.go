@@ -16,6 +16,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // Defaults of [QueryConfig].
@@ -258,7 +259,7 @@ func (q *Query) read(raw string) ([]byte, *Error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, n.name), ':')
+		b = append(jsonscan.AppendQuoted(b, []byte(n.name), true), ':')
 		p := q.params[n.name]
 		if !p.list {
 			b = p.append(b, n.values[0])
@@ -300,29 +301,13 @@ func (p param) append(b []byte, text string) []byte {
 	if fits {
 		return append(b, text...)
 	}
-	return appendString(b, text)
+	return jsonscan.AppendQuoted(b, []byte(text), true)
 }
 
 // isNumber reports whether s is a number of RFC 8259 section 6 and nothing else.
 func isNumber(s string) bool {
 	digit := func(c byte) bool { return '0' <= c && c <= '9' }
 	return s != "" && (s[0] == '-' || digit(s[0])) && digit(s[len(s)-1]) && json.Valid([]byte(s))
-}
-
-// appendString adds s, which is UTF-8, as a JSON string.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c < ' ':
-			b = fmt.Appendf(b, `\u%04x`, c)
-		default:
-			b = append(b, c)
-		}
-	}
-	return append(b, '"')
 }
 
 func queryError(code deny.Code, pointer, keyword string) *Error {
