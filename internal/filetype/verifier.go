@@ -293,6 +293,8 @@ func newMachine(t Type) machine {
 		return new(text)
 	case JSON, JSONLines:
 		return new(jsonText)
+	case ZIP, DOCX, XLSX, PPTX:
+		return new(zip)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func Genuine() []File {
 	add(filetype.WebM, "with lengths", func(rng *rand.Rand, i int) []byte { return WebM(rng, 1+i, false) })
 	add(filetype.WebM, "as browsers record", func(rng *rand.Rand, i int) []byte { return WebM(rng, 1+i, true) })
 	texts := []string{
-		"plain words\n", "MZ is how programs of DOS begin; PK\x03 not.\n"[:39] + "\n", "ÄÖÜ 漢字 🙂 " + strings.Repeat("line of words\r\n", 500),
+		"plain words\n", "MZ is how programs of DOS begin, PK how archives do, and __HALT_COMPILER(); ends a script.\n", "ÄÖÜ 漢字 🙂 " + strings.Repeat("line of words\r\n", 500),
 		"\ufeffwith a mark", "a", strings.Repeat("%PDF-1.7 is the header of a PDF\n", 3), "\t1 < 2 && 3 > 2 <b",
 	}
 	add(filetype.Text, "words", func(_ *rand.Rand, i int) []byte { return []byte(texts[i]) })
