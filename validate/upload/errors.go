@@ -20,7 +20,7 @@ type Error struct {
 	// unsupported_media_type (415), internal_error (500).
 	Code string
 	// Rule is what was broken: a field of Config or Limits ("MaxFile"), "form", "header", "name", "filename", "extension",
-	// "type", "bytes" or "archive"; "" when none applies.
+	// "type", "bytes" or "content"; "" when none applies.
 	Rule string
 	// Part is the number of the part, from 1; 0 is the form as a whole.
 	Part int
@@ -72,7 +72,7 @@ func unfit(err error) *Error {
 		case filetype.Polyglot:
 			e.Message = "A file can be read as one of a second type."
 		case filetype.Forbidden:
-			e = malformed("archive", "A file holds what no file may hold here.")
+			e = malformed("content", "A file holds what no file may hold here.")
 		}
 	}
 	e.cause = err
