@@ -342,10 +342,7 @@ func (m *jpeg) close(v *Verifier) error {
 }
 
 // gif is GIF87a and GIF89a: screen, blocks, trailer.
-type gif struct {
-	state uint8
-	table int64 // bytes of the colour table of the image being read
-}
+type gif struct{ state uint8 }
 
 const (
 	gifStart = iota
