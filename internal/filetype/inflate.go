@@ -6,7 +6,8 @@ import (
 )
 
 // inflater follows a DEFLATE stream (RFC 1951) and counts what would come out, without making it: there is no window. It is fed
-// in pieces and takes no byte beyond the end of the stream. It accepts what compress/flate accepts.
+// in pieces and takes no byte beyond the end of the stream. It accepts what compress/flate accepts, but for streams of many
+// short blocks: see maxShort.
 type inflater struct {
 	out  int64 // bytes that would have come out
 	in   int64 // bytes taken
@@ -22,8 +23,17 @@ type inflater struct {
 	nlit, ndist, nclen int
 	at                 int
 	lens               [286 + 30]uint8
-	lit, dist          prefixCode
+	lit, dist          *prefixCode // of the block at hand: the fixed codes or own
+	own                [2]prefixCode
+	blocks             int64 // with codes of their own
 }
+
+// A block with codes of its own costs microseconds, and ten bytes are enough for one. Past maxShort of them they must be
+// blockLen bytes long on average: encoders write them by the kilobyte, since the codes alone take some 60 bytes.
+const (
+	maxShort = 1000
+	blockLen = 256
+)
 
 const (
 	infBlock = iota
@@ -44,7 +54,8 @@ const (
 var clenOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // fixedLit and fixedDist are the codes of blocks with fixed codes (section 3.2.6).
-var fixedLit, fixedDist = func() (lit, dist prefixCode) {
+var fixedLit, fixedDist = func() (lit, dist *prefixCode) {
+	lit, dist = new(prefixCode), new(prefixCode)
 	var lens [288]uint8
 	for i := range lens {
 		switch {
@@ -68,7 +79,7 @@ var fixedLit, fixedDist = func() (lit, dist prefixCode) {
 }()
 
 func (f *inflater) reset() {
-	f.out, f.in, f.hold, f.n, f.state, f.final = 0, 0, 0, 0, infBlock, false
+	f.out, f.in, f.hold, f.n, f.state, f.final, f.blocks = 0, 0, 0, 0, infBlock, false, 0
 }
 
 // feed takes bytes of p until the stream ends, p ends, or most bytes have come out. It returns how many it took, and false when
@@ -89,9 +100,13 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 				f.state, f.length = infStoredLength, 0
 				f.left = 0
 			case 1:
-				f.lit, f.dist = fixedLit, fixedDist
+				f.lit, f.dist = fixedLit, fixedDist // shared, read only
 				f.state = infSymbol
 			case 2:
+				if f.blocks++; f.blocks > maxShort && f.blocks*blockLen > f.in+int64(i) {
+					return i, false
+				}
+				f.lit, f.dist = &f.own[0], &f.own[1]
 				f.state = infCounts
 			default:
 				return i, false
@@ -274,7 +289,7 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 // does not understand, so that every fault is found in one place.
 func (f *inflater) fast(p []byte, i int, most int64) int {
 	hold, n, out := f.hold, f.n, f.out
-	lit, dist := &f.lit, &f.dist
+	lit, dist := f.lit, f.dist
 loop:
 	for len(p)-i >= 8 && out <= most {
 		hold |= binary.LittleEndian.Uint64(p[i:]) << n

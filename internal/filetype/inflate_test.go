@@ -22,7 +22,7 @@ func inflate(data []byte, piece int, most int64) (out, in int64, ok bool) {
 	return f.out, f.in, f.state == infDone
 }
 
-// byteReader makes compress/flate take no byte beyond the end.
+// inflateStd is the same by compress/flate, which takes no byte beyond the end of a bytes.Reader.
 func inflateStd(data []byte, most int64) (out, in int64, ok bool) {
 	r := bytes.NewReader(data)
 	out, err := io.Copy(io.Discard, io.LimitReader(flate.NewReader(r), most+1))
@@ -61,6 +61,25 @@ func TestTheInflaterStopsAtItsBound(t *testing.T) {
 	w.Close()
 	if out, in, ok := inflate(b.Bytes(), 1<<20, 1000); ok || out > 1000+258 || in > 400 {
 		t.Errorf("%d out of %d, %v", out, in, ok)
+	}
+}
+
+// Ten bytes of a block with codes of its own cost as much as kilobytes of another: no stream may be made of such blocks.
+func TestAStreamOfShortBlocksIsRefused(t *testing.T) {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, 9)
+	rng := rand.New(rand.NewPCG(6, 6))
+	line := make([]byte, 150)
+	for range 3000 {
+		for i := range line {
+			line[i] = "abcdefgh"[rng.IntN(1+rng.IntN(8))]
+		}
+		w.Write(line)
+		w.Flush()
+	}
+	w.Close()
+	if _, in, ok := inflate(b.Bytes(), 4096, 1<<40); ok || in > int64(b.Len())/2 {
+		t.Errorf("%d of %d bytes, %v", in, b.Len(), ok)
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 // The directory may name the entries in another order, and there is no room to keep them: each entry adds a keyed hash of all
 // it says, 128 bits, to one sum, once as the local header tells it and once as the directory does, and the sums must be equal.
 //
-// Sizes are those declared, in all places alike; nothing is decompressed. Whoever unpacks must stop at the declared size.
+// Compressed entries are followed symbol by symbol, so that their declared sizes are proven; stored ones have the size that they
+// have. What comes out is not made, so checksums are not.
 type zip struct {
 	state   uint8
 	count   int // local entries
@@ -41,6 +42,7 @@ type zip struct {
 	hash     [2]uint64 // of the name
 
 	matched uint8 // bytes of a descriptor's signature at the end of the scan so far
+	deflate inflater
 
 	contentTypes, main bool
 }
@@ -51,8 +53,9 @@ const (
 	zipLocal
 	zipName
 	zipExtra
-	zipSearch
-	zipFound // the figures behind what may be the signature of a descriptor
+	zipInflate
+	zipSearch // of a stored entry without a size
+	zipFound  // the figures behind what may be the signature of a descriptor
 	zipDescriptor
 	zipDir
 	zipEnd
@@ -69,8 +72,6 @@ const (
 	maxName   = 512
 	zip64     = 1<<32 - 1
 	unicodeID = 0x7075 // Info-ZIP's second name of an entry
-	// deflateMost is how many bytes one byte of DEFLATE can become (zlib, technical details).
-	deflateMost = 1032
 )
 
 var zipSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
@@ -162,7 +163,8 @@ func (m *zip) next(v *Verifier, b []byte) error {
 		m.state = zipSearch
 		v.take(0)
 	case zipDescriptor:
-		if !bytes.HasPrefix(b, sigDescriptor) || le.Uint32(b[8:]) != m.packed {
+		if !bytes.HasPrefix(b, sigDescriptor) || m.packed > 0 && le.Uint32(b[8:]) != m.packed ||
+			m.method == 8 && (int64(le.Uint32(b[8:])) != m.deflate.in || int64(le.Uint32(b[12:])) != m.deflate.out) {
 			return v.malformed("no descriptor where one must be")
 		}
 		return m.described(v, b[4:])
@@ -251,11 +253,18 @@ func (m *zip) extras(v *Verifier) error {
 		return nil
 	}
 	m.dataAt = v.off + v.skip
-	switch {
-	case m.flags&flagDescriptor == 0:
+	described := m.flags&flagDescriptor != 0
+	if !described {
 		if err := m.entry(v); err != nil {
 			return err
 		}
+	}
+	switch {
+	case m.method == 8 && (described || m.packed > 0): // a folder may call itself compressed
+		m.state = zipInflate
+		m.deflate.reset()
+		v.take(0)
+	case !described:
 		v.pass(v.skip + int64(m.packed))
 		m.signature(v)
 	case m.packed == 0:
@@ -269,8 +278,39 @@ func (m *zip) extras(v *Verifier) error {
 	return nil
 }
 
-// scan looks for a descriptor: its signature, and behind it the exact number of bytes since the data began.
 func (m *zip) scan(v *Verifier, p []byte) (int, error) {
+	if m.state == zipSearch {
+		return m.search(v, p), nil
+	}
+	// The entry ends where its compressed data does, and that must be where its figures say.
+	most := v.lim.Unpacked - m.total
+	described := m.flags&flagDescriptor != 0
+	if !described {
+		most = int64(m.unpacked)
+		p = p[:min(int64(len(p)), int64(m.packed)-m.deflate.in)]
+	}
+	n, ok := m.deflate.feed(p, most)
+	v.off += int64(n)
+	switch {
+	case !ok:
+		return n, v.malformed("broken data of an entry")
+	case m.deflate.out > most && described:
+		return n, v.refuse(TooBig, "entries too large together")
+	case m.deflate.out > most:
+		return n, v.refuse(Forbidden, "entry larger than it says")
+	case m.deflate.state == infDone && described:
+		m.state = zipDescriptor
+		v.take(16)
+	case m.deflate.state == infDone && m.deflate.in == int64(m.packed) && m.deflate.out == int64(m.unpacked):
+		m.signature(v)
+	case m.deflate.state == infDone || !described && m.deflate.in == int64(m.packed):
+		return n, v.malformed("entry of another size than it says")
+	}
+	return n, nil
+}
+
+// search looks for a descriptor: its signature, and behind it the exact number of bytes since the data began.
+func (m *zip) search(v *Verifier, p []byte) int {
 	n := 0
 	for n < len(p) {
 		if m.matched == 0 {
@@ -299,7 +339,7 @@ func (m *zip) scan(v *Verifier, p []byte) (int, error) {
 		}
 	}
 	v.off += int64(n)
-	return n, nil
+	return n
 }
 
 // described ends an entry whose figures stand behind its data.
@@ -316,7 +356,7 @@ func (m *zip) described(v *Verifier, b []byte) error {
 func (m *zip) entry(v *Verifier) error {
 	packed, unpacked := int64(m.packed), int64(m.unpacked)
 	switch {
-	case m.method == 0 && packed != unpacked, unpacked > packed*deflateMost, m.folder && unpacked != 0:
+	case m.method == 0 && packed != unpacked, m.folder && unpacked != 0:
 		return v.malformed("impossible size of an entry")
 	case unpacked > ratioFloor && unpacked > packed*v.lim.Ratio:
 		return v.refuse(TooBig, "entry compressed too well")

@@ -3,6 +3,7 @@ package samples
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -170,6 +171,7 @@ func Hostile() []File {
 		"two entries of one name": ZIP("a", nb, "a", nb), "two names that differ by case": ZIP("a.txt", nb, "A.TXT", nb), "a file and a folder of one name": ZIP("a", nb, "a/", []byte(nil)),
 		"a program": ZIP("setup.exe", nb), "a program in upper case": ZIP("x/SETUP.EXE", nb), "a Java archive": ZIP("x.jar", nb), "a script of Windows": ZIP("x.ps1", nb), "an archive": ZIP("x.zip", nb), "a document with macros": ZIP("x.docm", nb),
 		"a symbolic link": link(fs.ModeSymlink), "a device": link(fs.ModeDevice), "a pipe": link(fs.ModeNamedPipe),
+		"an entry that is larger than it says": lying(1000), "an entry that is smaller than it says": lying(300_000), "data behind that of an entry": padded(), "broken data": patch(ZIP("a", []byte("a longer text that is compressed, compressed, compressed")), 32, 0xFF),
 		"a bomb": ZIP("zeros", make([]byte, 4<<20)), "nothing in it": editZIP(func(*zip.Writer) {}),
 		"an encrypted entry":           flag(archive, 1),
 		"another name outside":         bytes.Replace(archive, []byte("evil.txt"), []byte("good.txt"), 1),
@@ -266,6 +268,31 @@ func flag(b []byte, bits byte) []byte {
 	b = patch(b, 6, b[6]|bits)
 	i := bytes.Index(b, []byte("PK\x01\x02"))
 	return patch(b, i+8, b[i+8]|bits)
+}
+
+// lying has an entry of 100,000 bytes that says it has n, everywhere alike.
+func lying(n uint64) []byte {
+	var packed bytes.Buffer
+	w, _ := flate.NewWriter(&packed, 9)
+	w.Write(bytes.Repeat(random(rand.New(rand.NewPCG(8, 8)), 5000), 20))
+	w.Close()
+	return raw(packed.Bytes(), n)
+}
+
+// padded has bytes behind the compressed data of an entry that only its figures count.
+func padded() []byte {
+	var packed bytes.Buffer
+	w, _ := flate.NewWriter(&packed, 9)
+	w.Write(nb)
+	w.Close()
+	return raw(append(packed.Bytes(), "PK\x03\x04 hidden"...), 1)
+}
+
+func raw(packed []byte, size uint64) []byte {
+	return editZIP(func(w *zip.Writer) {
+		f, _ := w.CreateRaw(&zip.FileHeader{Name: "a", Method: zip.Deflate, CompressedSize64: uint64(len(packed)), UncompressedSize64: size})
+		f.Write(packed)
+	})
 }
 
 func secondName() []byte {
