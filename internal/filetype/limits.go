@@ -11,7 +11,7 @@ type Limits struct {
 	Frames int
 	// Entries is the number of entries of an archive, at most and by default 4,096: one hash of 8 bytes is kept of each name.
 	Entries int
-	// Unpacked is the sum of the declared sizes of an archive's entries in bytes. Zero means 1 GiB.
+	// Unpacked is the sum of the sizes of an archive's entries in bytes. Zero means 1 GiB.
 	Unpacked int64
 	// Ratio is the declared size of an entry divided by its compressed size, for entries of more than 100 KiB. Zero means 100:
 	// both figures are those of Apache POI's ZipSecureFile.

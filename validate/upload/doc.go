@@ -24,7 +24,7 @@
 // # What it does not
 //
 // It does not decode: compressed pixels, sound and streams of a PDF may hold what exploits a decoder, or a script for a PDF
-// reader. It does not know malware. It does not unpack archives; whoever does must stop at the declared sizes. It does not
+// reader. It does not know malware. It proves the sizes of an archive's entries, and does not look at what they are. It does not
 // check which parts must be there. A verdict that needs the whole file comes when most of it has been read: see
 // [Inspector.Handler] for what becomes of the rest.
 //
@@ -37,7 +37,7 @@
 //
 // # Cost
 //
-// A window of 16 KiB and about 8 KiB for the verifier, whatever the length of the form (archives: 32 KiB more for the names of
+// A window of 16 KiB and 4 to 8 KiB for the verifier, whatever the length of the form (archives: 32 KiB more for the names of
 // their entries; json and jsonl: one document; fields: one value). One copy of the bytes beyond what the handler does. See the
 // benchmarks.
 //

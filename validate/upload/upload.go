@@ -133,7 +133,7 @@ type Limits struct {
 	Frames int
 	// Entries is the number of entries of an archive, at most and by default 4,096.
 	Entries int
-	// Unpacked is the sum of the declared sizes of an archive's entries in bytes. Zero means 1 GiB.
+	// Unpacked is the sum of the sizes of an archive's entries in bytes. Zero means 1 GiB.
 	Unpacked int64
 	// Ratio is how many times larger than its compressed form an entry of more than 100 KiB may be. Zero means 100, as in
 	// Apache POI.
