@@ -31,7 +31,8 @@
 // data does not meet:
 //
 //   - zip (jar, docx and the like): an end record of a directory within the last 65,557 bytes, with entries and a directory
-//     that would lie before it. In 100 MB of random data the chance is below one in 10^8.
+//     that would lie before it; not in archives, which are ZIP files themselves. In 100 MB of random data the chance is below
+//     one in 10^8.
 //   - rar, 7z: the signature (6 and 7 bytes) in the first 8 MiB, where unpackers look behind self-extracting programs. Chance
 //     below one in 10^7.
 //   - phar: the 18 bytes of its stub anywhere. tar: a first header with a true checksum.

@@ -129,14 +129,13 @@ func (y *polyglot) search(p []byte) (at int, reason string) {
 			found(i, "a 7z archive too")
 		}
 	}
-	if y.typ.isArchive() {
-		return at, reason
-	}
 	if i := y.index(p, sigPHAR); i >= 0 {
 		found(i, "a PHP archive too")
 	}
-	// The record is judged when all its bytes are there: the signature may lie in the pieces before.
-	y.records(p)
+	if !y.typ.isArchive() {
+		// The record is judged when all its bytes are there: the signature may lie in the pieces before.
+		y.records(p)
+	}
 	return at, reason
 }
 

@@ -172,7 +172,8 @@ func Hostile() []File {
 		"a program": ZIP("setup.exe", nb), "a program in upper case": ZIP("x/SETUP.EXE", nb), "a Java archive": ZIP("x.jar", nb), "a script of Windows": ZIP("x.ps1", nb), "an archive": ZIP("x.zip", nb), "a document with macros": ZIP("x.docm", nb),
 		"a symbolic link": link(fs.ModeSymlink), "a device": link(fs.ModeDevice), "a pipe": link(fs.ModeNamedPipe),
 		"an entry that is larger than it says": lying(1000), "an entry that is smaller than it says": lying(300_000), "data behind that of an entry": padded(), "broken data": patch(ZIP("a", []byte("a longer text that is compressed, compressed, compressed")), 32, 0xFF),
-		"a bomb": ZIP("zeros", make([]byte, 4<<20)), "nothing in it": editZIP(func(*zip.Writer) {}),
+		"a PHP archive in it": stored("a.txt", []byte("<?php __HALT_COMPILER(); ?>\r\n")),
+		"a bomb":              ZIP("zeros", make([]byte, 4<<20)), "nothing in it": editZIP(func(*zip.Writer) {}),
 		"an encrypted entry":           flag(archive, 1),
 		"another name outside":         bytes.Replace(archive, []byte("evil.txt"), []byte("good.txt"), 1),
 		"a byte in front":              append([]byte{0}, archive...),
@@ -292,6 +293,13 @@ func raw(packed []byte, size uint64) []byte {
 	return editZIP(func(w *zip.Writer) {
 		f, _ := w.CreateRaw(&zip.FileHeader{Name: "a", Method: zip.Deflate, CompressedSize64: uint64(len(packed)), UncompressedSize64: size})
 		f.Write(packed)
+	})
+}
+
+func stored(name string, data []byte) []byte {
+	return editZIP(func(w *zip.Writer) {
+		f, _ := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		f.Write(data)
 	})
 }
 
