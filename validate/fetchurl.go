@@ -5,7 +5,8 @@ import "strings"
 // FormatPublicHTTPS is a format that schemas given to [New] may use for URLs that somebody behind will fetch: https, a
 // host by a DNS name of two labels or more, no user part, no backslash, white space or control character, at most 2,048
 // bytes. Addresses in any notation, single-label names and the name spaces of private networks (local, internal, lan
-// and the like) are refused.
+// and the like) are refused, and so are public names that stand for private addresses: those of cloud metadata services, and
+// of services that turn any address into a name (nip.io and the like).
 //
 // It closes the shapes that server-side request forgery through media URLs was published with (CVE-2025-6242,
 // CVE-2026-24779). A public name that resolves to a private address passes: only the fetching end can see that.
@@ -16,6 +17,12 @@ const FormatPublicHTTPS = "mantlet-public-https"
 var privateZones = map[string]bool{
 	"local": true, "localhost": true, "localdomain": true, "internal": true, "intranet": true, "private": true, "corp": true,
 	"home": true, "lan": true, "arpa": true, "onion": true, "invalid": true,
+}
+
+// privateNames are public names that lead inside, with all names below them: metadata services of clouds (those of Google and
+// Amazon under "internal" fall by their zone), and names of services whose answer is the address in the question, or loopback.
+var privateNames = []string{
+	"metadata.goog", "metadata.tencentyun.com", "nip.io", "sslip.io", "xip.io", "localtest.me", "lvh.me",
 }
 
 const maxFetchURL = 2048
@@ -43,6 +50,11 @@ func isPublicHTTPS(s string) bool {
 	}
 	if len(host) > 253 {
 		return false
+	}
+	for _, name := range privateNames {
+		if at := len(host) - len(name); at >= 0 && strings.EqualFold(host[at:], name) && (at == 0 || host[at-1] == '.') {
+			return false
+		}
 	}
 	labels, last := 0, ""
 	for label := range strings.SplitSeq(host, ".") {

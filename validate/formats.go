@@ -17,6 +17,10 @@ var formats = sync.OnceValue(func() map[string]func(string) bool {
 	maps.Copy(all, map[string]func(string) bool{
 		"regex":           isPattern,
 		FormatPublicHTTPS: isPublicHTTPS,
+		FormatImageURL:    isImageURL,
+		FormatMediaURL:    isMediaURL,
+		FormatBase64:      isBase64,
+		FormatImageBase64: isImageBase64,
 	})
 	return all
 })

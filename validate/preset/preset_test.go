@@ -152,7 +152,7 @@ func TestRealClientRequestsPass(t *testing.T) {
 			{"type":"image_url","image_url":{"url":"https://upload.wikimedia.org/wikipedia/commons/a/a7/Camponotus_flavomarginatus_ant.jpg"}},
 			{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==","detail":"low"}}]}]}`},
 		{"openai: audio and file", chat, `{"model":"gpt-4o-audio-preview","modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"},"messages":[{"role":"user","content":[
-			{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YK","filename":"a.pdf"}}]}]}`},
+			{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo=","filename":"a.pdf"}}]}]}`},
 		{"openai: reasoning model", chat, `{"model":"o4-mini","messages":[{"role":"developer","content":"x"},{"role":"user","content":"x"}],
 			"reasoning_effort":"high","max_completion_tokens":100000,"verbosity":"low","service_tier":"flex","store":true,"metadata":{"team":"a"},
 			"prompt_cache_key":"k","safety_identifier":"s","logprobs":true,"top_logprobs":20}`},
@@ -173,7 +173,7 @@ func TestRealClientRequestsPass(t *testing.T) {
 		{"anthropic: thinking, image, document", messages, `{"model":"m","max_tokens":16000,"thinking":{"type":"enabled","budget_tokens":10000},
 			"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}},
 			{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}},
-			{"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YK"},"citations":{"enabled":true}},{"type":"text","text":"x"}]}]}`},
+			{"type":"document","title":"t","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo="},"citations":{"enabled":true}},{"type":"text","text":"x"}]}]}`},
 		{"anthropic: structured output", messages, `{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"x"}],
 			"output_config":{"effort":"high","format":{"type":"json_schema","schema":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}}}}`},
 	} {
