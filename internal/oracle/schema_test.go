@@ -93,7 +93,7 @@ func exact(raw []byte) (*validate.Validator, error) {
 // google/jsonschema-go wherever the two peers agree.
 func TestRandomDocumentsAreJudgedAsByThePeers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	rounds := 3_000
+	rounds := 2_000
 	if testing.Short() {
 		rounds = 400
 	}
