@@ -56,13 +56,21 @@ type Machine struct {
 	evals   []eval
 	links   []link
 	marks   []mark
+	items   []items
 	fails   []Failure
 	bits    []uint64
 	text    []byte // the text of the string that is looked at
 	name    []byte // the text of the member name that is looked at
 	folded  []byte
 	scratch []byte
-	table   []element
+	table   []entry
+	lookers []looker
+	whys    []Failure
+	settled []verdict
+	runOf   []int32 // by plan: the run that was begun for it last
+	members []member
+
+	work int // what was looked at, for the test that bounds it
 }
 
 // frame is an open container about which somebody asks.
@@ -75,7 +83,7 @@ type frame struct {
 }
 
 // marker is the height of the stacks.
-type marker struct{ runs, evals, links, marks, fails, bits int }
+type marker struct{ runs, evals, links, marks, items, fails, bits int }
 
 // run is a plan that is applied to an open container.
 type run struct {
@@ -90,11 +98,12 @@ type run struct {
 type eval struct {
 	fail     int32 // an index of fails, -1 while it has not failed
 	off      bool  // nobody needs the verdict any more
+	seen     bool  // gather has been here
 	n        int32 // members so far
 	contains int32
 	bits     int32
-	marks    int32 // the first of its marks, -1 for none
-	// matched is the first mark of an item that contains matched.
+	marks    int32 // the first of its marks, or for an array of its items, -1 for none
+	// matched is the first of the items that contains matched.
 	matched int32
 }
 
@@ -116,11 +125,27 @@ const (
 	rest                  // the step remembers those that fail, until it knows what others have looked at
 )
 
-// mark is a member or an item that is remembered.
+// mark is a member that is remembered.
 type mark struct {
 	nameStart, nameEnd int32
-	index              int32
 	next               int32
+}
+
+// items are those of 64 elements that are remembered.
+type items struct {
+	set  uint64
+	base int32 // the index of the first of the 64
+	next int32
+}
+
+// remember adds an item to the list that begins at *first.
+func (m *Machine) remember(first *int32, index int32) {
+	base := index &^ 63
+	if *first < 0 || m.items[*first].base != base {
+		m.items = append(m.items, items{base: base, next: *first})
+		*first = int32(len(m.items) - 1)
+	}
+	m.items[*first].set |= 1 << (index & 63)
 }
 
 // Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
@@ -128,7 +153,10 @@ type mark struct {
 func (m *Machine) Start(p *Program, fold bool) {
 	m.root, m.fold = p.root, fold
 	m.refused, m.failure = false, Failure{}
-	m.depth, m.skip = 0, 0
+	m.depth, m.skip, m.work = 0, 0, 0
+	if len(m.runOf) < p.plans {
+		m.runOf = make([]int32, p.plans)
+	}
 	m.frames = m.frames[:0]
 	m.cut(marker{})
 }
@@ -136,18 +164,19 @@ func (m *Machine) Start(p *Program, fold bool) {
 // Failure returns why the scan ended with [ErrRefused].
 func (m *Machine) Failure() Failure { return m.failure }
 
-// Small reports whether m is worth keeping: a giant document leaves giant stacks behind.
+// Small reports whether m is worth keeping: a giant document leaves giant stacks behind. What a document within the default
+// limits of package validate needs is kept, such as the table of 10,000 elements of an array and the text of a string of 256 KB.
 func (m *Machine) Small() bool {
-	return cap(m.evals)+cap(m.marks)+cap(m.table) <= 1<<14 && cap(m.text)+cap(m.name)+cap(m.scratch)+cap(m.folded) <= 1<<18
+	return cap(m.evals)+cap(m.marks)+cap(m.items)+cap(m.table)+cap(m.members) <= 1<<16 && cap(m.settled) <= 1<<12 && cap(m.text)+cap(m.name)+cap(m.scratch)+cap(m.folded) <= 1<<19
 }
 
 func (m *Machine) mark() marker {
-	return marker{len(m.runs), len(m.evals), len(m.links), len(m.marks), len(m.fails), len(m.bits)}
+	return marker{len(m.runs), len(m.evals), len(m.links), len(m.marks), len(m.items), len(m.fails), len(m.bits)}
 }
 
 func (m *Machine) cut(at marker) {
 	m.runs, m.evals, m.links = m.runs[:at.runs], m.evals[:at.evals], m.links[:at.links]
-	m.marks, m.fails, m.bits = m.marks[:at.marks], m.fails[:at.fails], m.bits[:at.bits]
+	m.marks, m.items, m.fails, m.bits = m.marks[:at.marks], m.items[:at.items], m.fails[:at.fails], m.bits[:at.bits]
 }
 
 // value is what a scalar is, as far as it was looked at.
@@ -157,6 +186,14 @@ type value struct {
 	raw        []byte // a string without its quotes
 	text       []byte // the same, decoded
 	decoded    bool
+	str        string // the same, for formats: one copy, however many ask
+}
+
+func (v *value) string(text []byte) string {
+	if v.str == "" {
+		v.str = string(text)
+	}
+	return v.str
 }
 
 // Visit implements [jsonscan.Visitor].
@@ -231,6 +268,7 @@ func (m *Machine) begin(r int, f *frame) {
 	if f.object {
 		kind = tObject
 	}
+	m.work += len(run.plan.steps)
 	for i := range run.plan.steps {
 		e := eval{fail: -1, marks: -1, matched: -1}
 		if n := run.plan.steps[i].n; f.object && n.bits > 0 {
@@ -267,7 +305,7 @@ func (m *Machine) ask(p *jsonscan.Path, v *value) {
 		f.n++
 		for r := f.base.runs; r < f.runs; r++ {
 			if !m.runs[r].dead {
-				m.item(r, i, v)
+				m.element(r, i, v)
 			}
 		}
 		return
@@ -308,9 +346,10 @@ func (m *Machine) ready(r, i int) bool {
 	return true
 }
 
-// item applies run r to the element with index i.
-func (m *Machine) item(r, i int, v *value) {
+// element applies run r to the element with index i.
+func (m *Machine) element(r, i int, v *value) {
 	steps := m.runs[r].plan.steps
+	m.work += len(steps)
 	for s := range steps {
 		if !m.ready(r, s) {
 			continue
@@ -350,6 +389,7 @@ func (m *Machine) top() *frame { return &m.frames[len(m.frames)-1] }
 // member applies run r to a member of the object f.
 func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v *value) {
 	steps := m.runs[r].plan.steps
+	m.work += len(steps)
 	for s := range steps {
 		n := steps[s].n
 		if !m.ready(r, s) {
@@ -449,15 +489,15 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	if len(m.frames) > 0 {
 		from = m.top().runs
 	}
-	for r := from; r < len(m.runs); r++ {
-		if have := &m.runs[r]; have.plan == n.plan {
-			have.must = have.must || sure
-			l.next = have.owner.next
-			have.owner.next = int32(len(m.links))
-			m.links = append(m.links, l)
-			return
-		}
+	if r := int(m.runOf[n.plan.id]); r >= from && r < len(m.runs) && m.runs[r].plan == n.plan {
+		have := &m.runs[r]
+		have.must = have.must || sure
+		l.next = have.owner.next
+		have.owner.next = int32(len(m.links))
+		m.links = append(m.links, l)
+		return
 	}
+	m.runOf[n.plan.id] = int32(len(m.runs))
 	m.runs = append(m.runs, run{plan: n.plan, must: sure, owner: l})
 }
 
@@ -487,12 +527,15 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 			return
 		}
 		if m.runs[r].plan.tracks {
-			m.marks = append(m.marks, mark{index: l.index, next: e.matched})
-			e.matched = int32(len(m.marks) - 1)
+			m.remember(&e.matched, l.index)
 		}
 	case rest:
-		if !ok {
-			m.marks = append(m.marks, mark{l.nameStart, l.nameEnd, l.index, e.marks})
+		switch {
+		case ok:
+		case l.nameEnd == 0:
+			m.remember(&e.marks, l.index)
+		default:
+			m.marks = append(m.marks, mark{l.nameStart, l.nameEnd, e.marks})
 			e.marks = int32(len(m.marks) - 1)
 		}
 	}
@@ -544,6 +587,13 @@ func (m *Machine) close(data []byte, end int) {
 	}
 }
 
+// verdict is what a run's owner hears.
+type verdict struct {
+	l   link
+	ok  bool
+	why Failure
+}
+
 // settle hands the verdicts of a container's runs to those who asked, and forgets the runs.
 func (m *Machine) settle(f *frame) {
 	// Verdicts make the steps outside write to the stacks that are cut here, so they are taken out first.
@@ -558,13 +608,7 @@ func (m *Machine) settle(f *frame) {
 		m.answer(l, i < 0, why)
 		return
 	}
-	type verdict struct {
-		l   link
-		ok  bool
-		why Failure
-	}
-	var few [8]verdict
-	list := few[:0]
+	list := m.settled[:0]
 	for r := f.base.runs; r < len(m.runs); r++ {
 		run := &m.runs[r]
 		var why Failure
@@ -579,6 +623,7 @@ func (m *Machine) settle(f *frame) {
 			}
 		}
 	}
+	m.settled = list
 	m.cut(f.base)
 	for i := range list {
 		m.answer(list[i].l, list[i].ok, list[i].why)
@@ -642,7 +687,7 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 			return
 		}
 	}
-	if n.enum != nil && !slices.ContainsFunc(n.enum.others, func(want any) bool { return equal(raw, want) }) {
+	if n.enum != nil && !n.enum.has(raw, &m.scratch) {
 		m.fail(r, s, Failure{Keyword: n.enumK, At: f.start, tag: true, mismatch: true})
 		return
 	}
@@ -732,63 +777,92 @@ func alternative(steps []int, why func(int) *Failure, keyword string, at int) Fa
 // unevaluated decides about the members or items that nobody had looked at when they came: some step that turned out to be
 // right may have.
 func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
-	e := &m.evals[m.runs[r].first+s]
-	for i := e.marks; i >= 0; i = m.marks[i].next {
-		k := m.marks[i]
-		var name []byte
-		if f.object {
-			m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
-			name = m.name
-		}
-		if m.lookedAt(r, s, f, name, int(k.index)) {
-			continue
-		}
-		if f.object {
-			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
-		} else {
-			m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
+	steps := m.runs[r].plan.steps
+	for i := range steps {
+		m.evals[m.runs[r].first+i].seen = false
+	}
+	m.lookers = m.lookers[:0]
+	m.gather(r, s, f.object)
+	first := m.evals[m.runs[r].first+s].marks
+	if !f.object {
+		for i := first; i >= 0; i = m.items[i].next {
+			if m.itemsLeft(steps, int32(s), m.items[i]) {
+				m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
+				return
+			}
 		}
 		return
 	}
+	for i := first; i >= 0; i = m.marks[i].next {
+		k := m.marks[i]
+		m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
+		m.work += len(m.lookers)
+		if !slices.ContainsFunc(m.lookers, func(l looker) bool { return l.step != int32(s) && steps[l.step].n.looksAtName(m.name) }) {
+			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
+			return
+		}
+	}
 }
 
-// lookedAt reports whether a step that applies through s, and is right, has looked at the member or the item. s itself has
-// not, except through contains.
-func (m *Machine) lookedAt(r, s int, f *frame, name []byte, index int) bool {
-	run := &m.runs[r]
-	st := &run.plan.steps[s]
-	if !f.object {
-		for i := m.evals[run.first+s].matched; i >= 0; i = m.marks[i].next {
-			if int(m.marks[i].index) == index {
-				return true
+// itemsLeft reports whether nobody has looked at one of these items of step s.
+func (m *Machine) itemsLeft(steps []step, s int32, these items) bool {
+	m.work += len(m.lookers)
+	for j := range m.lookers {
+		l := &m.lookers[j]
+		if n := steps[l.step].n; l.step != s { // itself it has looked only through contains
+			if n.items != nil || n.restItems != nil {
+				return false
+			}
+			if k := len(n.prefix) - int(these.base); k >= 64 {
+				return false
+			} else if k > 0 {
+				these.set &^= 1<<k - 1
 			}
 		}
-	}
-	visit := func(i int) bool {
-		if i < 0 || m.evals[run.first+i].fail >= 0 {
-			return false
+		// Items are listed last ones first, here as well as there.
+		for l.matched >= 0 && m.items[l.matched].base > these.base {
+			l.matched = m.items[l.matched].next
 		}
-		n := run.plan.steps[i].n
-		if f.object && n.looksAtName(name) || !f.object && n.looksAtIndex(index) {
-			return true
+		if l.matched >= 0 && m.items[l.matched].base == these.base {
+			these.set &^= m.items[l.matched].set
 		}
-		return m.lookedAt(r, i, f, name, index)
 	}
-	if slices.ContainsFunc(st.all, visit) || slices.ContainsFunc(st.any, visit) || slices.ContainsFunc(st.one, visit) {
-		return true
+	return these.set != 0
+}
+
+// looker is a step that applies and is right, so that what it has looked at counts.
+type looker struct{ step, matched int32 }
+
+// gather collects the lookers of step s: each once, however many ways lead to it.
+func (m *Machine) gather(r, s int, object bool) {
+	run := &m.runs[r]
+	st := &run.plan.steps[s]
+	e := &m.evals[run.first+s]
+	e.seen = true
+	m.lookers = append(m.lookers, looker{int32(s), e.matched})
+	visit := func(i int) {
+		if e := &m.evals[run.first+max(i, 0)]; i >= 0 && e.fail < 0 && !e.seen {
+			m.gather(r, i, object)
+		}
+	}
+	for _, list := range [...][]int{st.all, st.any, st.one} {
+		for _, i := range list {
+			visit(i)
+		}
 	}
 	if st.ifs >= 0 {
 		if m.evals[run.first+st.ifs].fail >= 0 {
-			return visit(st.els)
+			visit(st.els)
+		} else {
+			visit(st.ifs)
+			visit(st.then)
 		}
-		return visit(st.ifs) || visit(st.then)
 	}
 	for i, w := range st.whenPresent {
-		if f.object && m.present(&m.evals[run.first+s], st.n.whenPresent[i].bit) && visit(w) {
-			return true
+		if object && m.present(e, st.n.whenPresent[i].bit) {
+			visit(w)
 		}
 	}
-	return false
 }
 
 func (n *node) looksAtName(name []byte) bool {
@@ -798,22 +872,15 @@ func (n *node) looksAtName(name []byte) bool {
 	return slices.ContainsFunc(n.patterns, func(p patternProperty) bool { return p.re.Match(name) })
 }
 
-func (n *node) looksAtIndex(i int) bool {
-	return n.items != nil || n.restItems != nil || i < len(n.prefix)
-}
-
 // scalar applies a plan to a scalar.
 func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 	if p.single {
 		why := m.local(p.steps[0].n, v)
 		return why.Keyword == "", why
 	}
-	var few [8]Failure
-	whys := few[:0]
-	if len(p.steps) > len(few) {
-		whys = make([]Failure, 0, len(p.steps))
-	}
-	whys = whys[:len(p.steps)]
+	m.whys = slices.Grow(m.whys[:0], len(p.steps))
+	whys := m.whys[:len(p.steps)]
+	m.work += len(whys)
 	why := func(i int) *Failure {
 		if whys[i].Keyword == "" {
 			return nil
@@ -880,7 +947,7 @@ func (m *Machine) decode(v *value) []byte {
 	if !v.decoded {
 		v.text, v.decoded = v.raw, true
 		if bytes.IndexByte(v.raw, '\\') >= 0 {
-			m.text = jsonscan.AppendUnquoted(m.text[:0], v.raw)
+			m.text = jsonscan.AppendUnquoted(slices.Grow(m.text[:0], len(v.raw)), v.raw)
 			v.text = m.text
 		}
 	}
@@ -908,11 +975,8 @@ func (m *Machine) listed(s *values, v *value) bool {
 		}
 		d, rest := parseDecimal(m.scratch[:0], v.raw)
 		m.scratch = rest
-		for i := range s.numbers {
-			if d.cmp(s.numbers[i]) == 0 {
-				return true
-			}
-		}
+		_, ok := slices.BinarySearchFunc(s.numbers, d, decimal.cmp)
+		return ok
 	}
 	return false
 }
@@ -972,7 +1036,7 @@ func (m *Machine) string(n *node, v *value) string {
 	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
 		return "pattern"
 	}
-	if n.format != nil && !n.format(string(m.decode(v))) {
+	if n.format != nil && !n.format(v.string(m.decode(v))) {
 		return "format"
 	}
 	return ""
