@@ -151,7 +151,10 @@ func bombs() []bomb {
 		// net/url takes 3.3 times the text of a reference that it refuses, and two of the ten ask it; each text is copied once for all ten.
 		{"15 strings of 256 KB and ten formats", `{"items":{"anyOf":[` + strings.Join([]string{`{"format":"date-time"}`, `{"format":"uri"}`, `{"format":"email"}`, `{"format":"uuid"}`, `{"format":"regex"}`, `{"format":"ipv6"}`,
 			`{"format":"json-pointer"}`, `{"format":"uri-template"}`, `{"format":"hostname"}`, `{"format":"duration"}`}, ",") + `]}}`, list(many(15, `"`+strings.Repeat("x y", 80<<10)+`"`)), validate.Limits{}, "", 9},
-		{"10,000 patterns", `{"items":{"format":"regex"}}`, list(many(900, `"`+strings.Repeat("(a{1,9}){1,9}", 300)+`"`)), validate.Limits{}, "", 0},
+		{"a pattern with 400 states, 64 KB", `{"pattern":"^(a{0,20}b?){0,20}c$"}`, `"` + strings.Repeat("a", 64<<10) + `"`, validate.Limits{}, "pattern", 0},
+		{"a pattern with 1,000 states, 64 KB", `{"pattern":"(a|b|c){1000}$"}`, `"` + strings.Repeat("abc", 21<<10) + `"`, validate.Limits{}, "", 0},
+		{"the same pattern with a maxLength", `{"pattern":"(a|b|c){1000}$","maxLength":2000}`, `"` + strings.Repeat("abc", 21<<10) + `"`, validate.Limits{}, "maxLength", 0},
+		{"900 strings of format regex", `{"items":{"format":"regex"}}`, list(many(900, `"`+strings.Repeat("(a{1,9}){1,9}", 300)+`"`)), validate.Limits{}, "", 0},
 
 		// Alternatives.
 		{"20 alternatives for 100,000 scalars", `{"items":{"items":` + alternatives(20, `{"const":%d}`) + `}}`, list(many(9, list(many(10_000, "19")))), validate.Limits{}, "", 0},
