@@ -74,7 +74,6 @@ type node struct {
 	then, els   *node
 	whenPresent []conditional // dependentSchemas
 	plan        *plan
-	planning    bool
 }
 
 // property is what a node knows of a member's name.
