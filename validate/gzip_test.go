@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -178,15 +177,6 @@ func TestTheLimitsOfACodedBodyAreExact(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-}
-
-// allocated is how many bytes f allocates, of all that run at the time.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
 }
 
 // Unbounded decoding in Go gateways: maximhq/bifrost#1914, looplj/axonhub#1688, OneUptime#3404.

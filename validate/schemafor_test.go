@@ -399,8 +399,8 @@ func TestTheMembersOfASchemaAreThoseThatEncodingJSONWrites(t *testing.T) {
 	}
 }
 
-// chat has constraints that its values, made by newChat, obey.
-type chat struct {
+// turn has constraints that its values, made by newTurn, obey.
+type turn struct {
 	Model    string            `json:"model" validate:"minLength=1,maxLength=16,pattern=^[a-z]{1,16}$"`
 	Messages []chatMessage     `json:"messages" validate:"minItems=1,maxItems=5"`
 	Stop     []string          `json:"stop,omitempty" validate:"maxItems=4,items.maxLength=8"`
@@ -413,7 +413,7 @@ type chat struct {
 	Pair     [2]int32          `json:"pair"`
 	Size     int               `json:"size,string"`
 	Extra    json.RawMessage   `json:"extra,omitempty"`
-	Reply    *chat             `json:"reply,omitempty"`
+	Reply    *turn             `json:"reply,omitempty"`
 	Audited
 }
 
@@ -434,8 +434,8 @@ func word(r *rand.Rand, letters string, least, most int) string {
 
 const letters = "aé\u2028<&\"\\\n\x01 😀z"
 
-func newChat(r *rand.Rand) chat {
-	c := chat{Model: word(r, "abcxyz", 1, 16), N: int8(r.IntN(9)), Seed: r.Uint64(), At: time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC(),
+func newTurn(r *rand.Rand) turn {
+	c := turn{Model: word(r, "abcxyz", 1, 16), N: int8(r.IntN(9)), Seed: r.Uint64(), At: time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC(),
 		Pair: [2]int32{int32(r.Uint32()), int32(r.Uint32())}, Size: int(r.Uint64()), Audited: Audited{word(r, letters, 0, 9)}}
 	for range 1 + r.IntN(5) {
 		c.Messages = append(c.Messages, chatMessage{[]string{"user", "assistant"}[r.IntN(2)], content{[]string{word(r, letters, 0, 9)}}, netip.AddrFrom4([4]byte{1, 2, 3, byte(r.Uint32())})})
@@ -446,7 +446,7 @@ func newChat(r *rand.Rand) chat {
 		c.Stop, c.Labels = []string{word(r, letters, 0, 8)}, map[string]string{word(r, "abc", 1, 4): word(r, letters, 0, 4)}
 	}
 	if r.IntN(3) == 0 {
-		reply := newChat(r)
+		reply := newTurn(r)
 		c.Reply = &reply
 	}
 	return c
@@ -454,7 +454,7 @@ func newChat(r *rand.Rand) chat {
 
 func TestEveryValueOfATypePassesItsSchemaAndComesBackEqual(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	roundTrip(t, func() chat { return newChat(r) })
+	roundTrip(t, func() turn { return newTurn(r) })
 	roundTrip(t, func() tree {
 		return tree{Name: word(r, letters, 0, 9), Kids: []tree{{Name: "x", Next: &tree{}}}, Map: map[string]*tree{"a": nil, "b": {}}}
 	})
@@ -497,7 +497,7 @@ func roundTrip[T any](t *testing.T, next func() T) {
 }
 
 func TestTheConstraintsOfATypeHold(t *testing.T) {
-	schema, err := validate.SchemaFor[chat]()
+	schema, err := validate.SchemaFor[turn]()
 	if err != nil {
 		t.Fatal(err)
 	}

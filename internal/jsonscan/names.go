@@ -18,7 +18,7 @@ var seed = maphash.MakeSeed()
 
 // name is one member name of an open object.
 type name struct {
-	// digest is a quick unseeded digest while the object is small, a seeded hash once it is in the table.
+	// digest is a quick digest while the object is small, a seeded hash once it is in the table.
 	digest     uint64
 	start, end int
 	flags      uint8
@@ -34,7 +34,7 @@ type names struct {
 	// exactly the table from before it came, and needs no tombstones.
 	table []uint32
 	live  int
-	// probes counts the slots looked at, for the test that bounds the work.
+	// probes counts the slots looked at and the names compared, for the test that bounds the work.
 	probes int
 	// a and b hold decoded or folded names.
 	a, b []byte
@@ -64,16 +64,11 @@ const (
 func (t *names) add(data []byte, f *frame, start, end int, flags uint8, fold bool) clash {
 	n := name{start: start, end: end, flags: flags}
 	if !f.hashed && len(t.list)-f.base < linear {
-		if flags == 0 {
-			n.digest = digest(data[start:end])
-		} else {
-			// Fold even when collisions are allowed: one digest serves both, the comparison below decides.
-			t.a = appendFolded(t.a[:0], data[start:end], flags, true)
-			n.digest = digest(t.a)
-		}
+		n.digest = t.digest(data[start:end], flags)
 		same := fresh
 		for i := f.base; i < len(t.list); i++ {
 			if o := &t.list[i]; o.digest == n.digest {
+				t.probes++
 				if c := t.compare(data, o, &n, fold); c == duplicate {
 					return duplicate
 				} else if c == collision {
@@ -209,7 +204,25 @@ func (t *names) hash(data []byte, n *name, base int, fold bool) uint64 {
 	return maphash.Bytes(seed, b) ^ uint64(base)*0x9E3779B97F4A7C15
 }
 
-// digest mixes the length and up to sixteen bytes of an ASCII-folded name. Unequal names may share it.
+// digest returns the number by which the names of a small object are told apart. Names that are equal but for case always
+// share it: it is folded even when collisions are allowed, so that one digest serves both rules. A long name is hashed whole, with the
+// seed: otherwise names that differ only in their middle would all have to be compared, at their full length.
+func (t *names) digest(b []byte, flags uint8) uint64 {
+	if flags != 0 {
+		t.a = appendFolded(t.a[:0], b, flags, true)
+		b = t.a
+	}
+	if len(b) <= 16 {
+		return digest(b)
+	}
+	if flags == 0 && hasUpper(b) {
+		t.a = appendFolded(t.a[:0], b, 0, true)
+		b = t.a
+	}
+	return maphash.Bytes(seed, b)
+}
+
+// digest mixes the length and all bytes of an ASCII-folded name of up to sixteen. Unequal names may share it.
 func digest(b []byte) uint64 {
 	const lowers = ones * 0x20
 	n := len(b)

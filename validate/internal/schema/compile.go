@@ -23,7 +23,8 @@ type Options struct {
 
 // Program is a compiled schema. It is immutable and safe for concurrent use.
 type Program struct {
-	root *plan
+	root  *plan
+	plans int
 }
 
 // Compile compiles doc, a schema as encoding/json with UseNumber decodes it, which is valid against its meta-schema.
@@ -45,7 +46,7 @@ func Compile(doc any, opt Options) (*Program, error) {
 	if err := c.planFor(root); err != nil {
 		return nil, err
 	}
-	return &Program{root: root.plan}, nil
+	return &Program{root: root.plan, plans: c.plans}, nil
 }
 
 type compiler struct {
@@ -53,6 +54,7 @@ type compiler struct {
 	formats map[string]func(string) bool
 	nodes   map[string]*node
 	entries []*node // the nodes that apply to members and elements
+	plans   int
 }
 
 // scope is the dynamic scope, as far as $dynamicRef asks for it: of each dynamic anchor, the outermost place.
@@ -378,9 +380,12 @@ func newValues(list []any) *values {
 		default:
 			_, object := v.(map[string]any)
 			s.objects, s.arrays = s.objects || object, s.arrays || !object
-			s.others = append(s.others, v)
+			raw, _ := json.Marshal(v)
+			c := cursor{data: raw}
+			s.others, s.hashes = append(s.others, v), append(s.hashes, c.hash(new([]byte)))
 		}
 	}
+	slices.SortFunc(s.numbers, decimal.cmp)
 	return s
 }
 
@@ -388,7 +393,7 @@ func newValues(list []any) *values {
 func intersect(list []any, one any) []any {
 	raw, _ := json.Marshal(one)
 	for _, v := range list {
-		if equal(raw, v) {
+		if equal(raw, v, new([]byte)) {
 			return []any{one}
 		}
 	}
@@ -424,7 +429,8 @@ func (c *compiler) planFor(n *node) error {
 	if err := visit(n); err != nil {
 		return err
 	}
-	p := &plan{steps: make([]step, len(order))}
+	p := &plan{id: c.plans, steps: make([]step, len(order))}
+	c.plans++
 	for i := range order {
 		n := order[len(order)-1-i]
 		at[n] = i

@@ -24,6 +24,13 @@ func (m *Machine) close(data []byte, end int) {
 	}
 }
 
+// verdict is what a run's owner hears.
+type verdict struct {
+	l   link
+	ok  bool
+	why Failure
+}
+
 // settle hands the verdicts of a container's runs to those who asked, and forgets the runs.
 func (m *Machine) settle(f *frame) {
 	// Verdicts make the steps outside write to the stacks that are cut here, so they are taken out first.
@@ -38,13 +45,7 @@ func (m *Machine) settle(f *frame) {
 		m.answer(l, i < 0, why)
 		return
 	}
-	type verdict struct {
-		l   link
-		ok  bool
-		why Failure
-	}
-	var few [8]verdict
-	list := few[:0]
+	list := m.settled[:0]
 	for r := f.base.runs; r < len(m.runs); r++ {
 		run := &m.runs[r]
 		var why Failure
@@ -59,6 +60,7 @@ func (m *Machine) settle(f *frame) {
 			}
 		}
 	}
+	m.settled = list
 	m.cut(f.base)
 	for i := range list {
 		m.answer(list[i].l, list[i].ok, list[i].why)
@@ -122,7 +124,7 @@ func (m *Machine) finish(r, s int, f *frame, raw, data []byte) {
 			return
 		}
 	}
-	if n.enum != nil && !slices.ContainsFunc(n.enum.others, func(want any) bool { return equal(raw, want) }) {
+	if n.enum != nil && !n.enum.has(raw, &m.scratch) {
 		m.fail(r, s, Failure{Keyword: n.enumK, At: f.start, tag: true, mismatch: true})
 		return
 	}
@@ -214,44 +216,70 @@ func alternative(steps []int, why func(int) *Failure, keyword string, at int) Fa
 // unevaluated decides about the members or items that nobody had looked at when they came: some step that turned out to be
 // right may have.
 func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
-	e := &m.evals[m.runs[r].first+s]
+	run := &m.runs[r]
+	for i := range run.plan.steps {
+		m.evals[run.first+i].seen = false
+	}
 	m.helpers, m.matched = m.helpers[:0], m.matched[:0]
-	m.help(r, s, f)
-	for i := e.marks; i >= 0; i = m.marks[i].next {
-		k := m.marks[i]
-		if !f.object {
-			if !m.lookedAtItem(int(k.index)) {
-				m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
+	m.help(r, s, f.object)
+	first := m.evals[run.first+s].marks
+	if f.object {
+		for i := first; i >= 0; i = m.marks[i].next {
+			k := m.marks[i]
+			m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
+			m.work += len(m.helpers)
+			if !slices.ContainsFunc(m.helpers, func(n *node) bool { return n.looksAtName(m.name) }) {
+				m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
 				return
 			}
-			continue
 		}
-		m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
-		if !slices.ContainsFunc(m.helpers, func(n *node) bool { return n.looksAtName(m.name) }) {
-			m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
+		return
+	}
+	prefix := 0
+	for _, n := range m.helpers {
+		if prefix = max(prefix, len(n.prefix)); n.items != nil || n.restItems != nil {
+			return // all of them
+		}
+	}
+	for i := first; i >= 0; i = m.items[i].next {
+		left := m.items[i]
+		if w := int(left.base) >> 6; w < len(m.matched) {
+			left.set &^= m.matched[w]
+		}
+		if k := prefix - int(left.base); k >= 64 {
+			continue
+		} else if k > 0 {
+			left.set &^= 1<<k - 1
+		}
+		if m.work++; left.set != 0 {
+			m.fail(r, s, Failure{Keyword: "unevaluatedItems", At: f.start})
 			return
 		}
 	}
 }
 
-// help finds the steps that apply through step s and are right, each once: what they have looked at is looked at. s itself has
-// looked at none of what is in question, except through contains.
-func (m *Machine) help(r, s int, f *frame) {
+// help finds the steps that apply through step s and are right, each once however many ways lead to it: what they have looked at
+// is looked at. s itself has looked at none of what is in question, except through contains.
+func (m *Machine) help(r, s int, object bool) {
 	run := &m.runs[r]
-	for i := m.evals[run.first+s].matched; i >= 0; i = m.marks[i].next {
-		at := int(m.marks[i].index)
-		for len(m.matched) <= at>>6 {
-			m.matched = append(m.matched, 0)
-		}
-		m.matched[at>>6] |= 1 << (at & 63)
-	}
 	st := &run.plan.steps[s]
+	e := &m.evals[run.first+s]
+	e.seen = true
+	if !object {
+		for i := e.matched; i >= 0; i = m.items[i].next {
+			k := &m.items[i]
+			for len(m.matched) <= int(k.base)>>6 {
+				m.matched = append(m.matched, 0)
+			}
+			m.matched[k.base>>6] |= k.set
+		}
+	}
 	visit := func(i int) {
-		if i < 0 || m.evals[run.first+i].fail >= 0 || slices.Contains(m.helpers, run.plan.steps[i].n) {
+		if i < 0 || m.evals[run.first+i].fail >= 0 || m.evals[run.first+i].seen {
 			return
 		}
 		m.helpers = append(m.helpers, run.plan.steps[i].n)
-		m.help(r, i, f)
+		m.help(r, i, object)
 	}
 	for _, list := range [...][]int{st.all, st.any, st.one} {
 		for _, i := range list {
@@ -267,19 +295,10 @@ func (m *Machine) help(r, s int, f *frame) {
 		}
 	}
 	for i, w := range st.whenPresent {
-		if f.object && m.present(run, &m.evals[run.first+s], st.n.whenPresent[i].bit) {
+		if object && m.present(run, e, st.n.whenPresent[i].bit) {
 			visit(w)
 		}
 	}
-}
-
-func (m *Machine) lookedAtItem(i int) bool {
-	if i>>6 < len(m.matched) && m.matched[i>>6]>>(i&63)&1 == 1 {
-		return true
-	}
-	return slices.ContainsFunc(m.helpers, func(n *node) bool {
-		return n.items != nil || n.restItems != nil || i < len(n.prefix)
-	})
 }
 
 // looksAtName reports whether n says something about a member of that name.

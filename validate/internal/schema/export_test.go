@@ -18,17 +18,17 @@ func Multiple(a, of string) bool {
 	return x.multiple(y)
 }
 
-// Work returns how many evaluations were begun since Start.
+// Work returns how many steps have looked at something since Start.
 func (m *Machine) Work() int { return m.work }
 
 // Same reports whether two JSON texts are equal in the sense of uniqueItems, by their hashes and by comparison.
 func Same(a, b []byte) (hashes, texts bool) {
-	var buf []byte
+	var m Machine
 	x, y := cursor{data: a}, cursor{data: b}
-	hashes = x.hash(&buf) == y.hash(&buf)
+	hashes = x.hash(&m.scratch) == y.hash(&m.scratch)
 	x, y = cursor{data: a}, cursor{data: b}
-	return hashes, x.same(&y)
+	return hashes, m.same(&x, &y)
 }
 
 // Equal reports whether the JSON text raw is the value want.
-var Equal = equal
+func Equal(raw []byte, want any) bool { return equal(raw, want, new([]byte)) }

@@ -48,7 +48,7 @@ type Machine struct {
 	exact   bool
 	refused bool
 	failure Failure
-	work    int // evaluations begun, for the test that bounds them
+	work    int // steps that looked at something, for the test that bounds them
 
 	depth   int // containers open
 	skip    int // those among them, innermost, about which nobody asks
@@ -57,14 +57,18 @@ type Machine struct {
 	evals   []eval
 	links   []link
 	marks   []mark
+	items   []items
 	fails   []Failure
 	bits    []uint64
 	text    []byte // the text of the string that is looked at
 	name    []byte // the text of the member name that is looked at
 	folded  []byte
 	scratch []byte
-	table   []element
+	table   []entry
+	members []member  // of objects that are compared
 	whys    []Failure // of the steps of a plan that is applied to a scalar
+	settled []verdict
+	runOf   []int32 // by plan: the run that was begun for it last
 	helpers []*node
 	matched []uint64
 }
@@ -79,7 +83,7 @@ type frame struct {
 }
 
 // marker is the height of the stacks.
-type marker struct{ runs, evals, links, marks, fails, bits int }
+type marker struct{ runs, evals, links, marks, items, fails, bits int }
 
 // run is a plan that is applied to an open container.
 type run struct {
@@ -97,8 +101,9 @@ type eval struct {
 	n        int32 // members so far
 	contains int32
 	bits     int32 // where the presence of its names is noted, from the masks of the run on
-	marks    int32 // the first of its marks, -1 for none
-	// matched is the first mark of an item that contains matched.
+	marks    int32 // the first of its marks, or for an array of its items; -1 for none
+	seen     bool  // help has been here
+	// matched is the first of the items that contains matched.
 	matched int32
 }
 
@@ -120,11 +125,27 @@ const (
 	rest                  // the step remembers those that fail, until it knows what others have looked at
 )
 
-// mark is a member or an item that is remembered.
+// mark is a member that is remembered.
 type mark struct {
 	nameStart, nameEnd int32
-	index              int32
 	next               int32
+}
+
+// items are those of 64 elements that are remembered.
+type items struct {
+	set  uint64
+	base int32 // the index of the first of the 64
+	next int32
+}
+
+// remember adds an item to the list that begins at *first.
+func (m *Machine) remember(first *int32, index int32) {
+	base := index &^ 63
+	if *first < 0 || m.items[*first].base != base {
+		m.items = append(m.items, items{base: base, next: *first})
+		*first = int32(len(m.items) - 1)
+	}
+	m.items[*first].set |= 1 << (index & 63)
 }
 
 // Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
@@ -133,6 +154,9 @@ func (m *Machine) Start(p *Program, fold, exact bool) {
 	m.root, m.fold, m.exact = p.root, fold, exact
 	m.refused, m.failure = false, Failure{}
 	m.depth, m.skip, m.work = 0, 0, 0
+	if len(m.runOf) < p.plans {
+		m.runOf = make([]int32, p.plans)
+	}
 	m.frames = m.frames[:0]
 	m.cut(marker{})
 }
@@ -140,18 +164,20 @@ func (m *Machine) Start(p *Program, fold, exact bool) {
 // Failure returns why the scan ended with [ErrRefused].
 func (m *Machine) Failure() Failure { return m.failure }
 
-// Small reports whether m is worth keeping: a giant document leaves giant stacks behind.
+// Small reports whether m is worth keeping: a giant document leaves giant stacks behind. What a document within the default
+// limits of package validate needs is kept, such as the table of 10,000 elements of an array and the text of a string of 256 KB.
 func (m *Machine) Small() bool {
-	return cap(m.evals)+cap(m.marks)+cap(m.table) <= 1<<14 && cap(m.text)+cap(m.name)+cap(m.scratch)+cap(m.folded) <= 1<<18
+	return cap(m.evals)+cap(m.marks)+cap(m.items)+cap(m.table)+cap(m.members) <= 1<<16 && cap(m.settled) <= 1<<12 &&
+		cap(m.text)+cap(m.name)+cap(m.scratch)+cap(m.folded) <= 1<<19
 }
 
 func (m *Machine) mark() marker {
-	return marker{len(m.runs), len(m.evals), len(m.links), len(m.marks), len(m.fails), len(m.bits)}
+	return marker{len(m.runs), len(m.evals), len(m.links), len(m.marks), len(m.items), len(m.fails), len(m.bits)}
 }
 
 func (m *Machine) cut(at marker) {
 	m.runs, m.evals, m.links = m.runs[:at.runs], m.evals[:at.evals], m.links[:at.links]
-	m.marks, m.fails, m.bits = m.marks[:at.marks], m.fails[:at.fails], m.bits[:at.bits]
+	m.marks, m.items, m.fails, m.bits = m.marks[:at.marks], m.items[:at.items], m.fails[:at.fails], m.bits[:at.bits]
 }
 
 // value is what a scalar is, as far as it was looked at.
@@ -161,6 +187,7 @@ type value struct {
 	raw        []byte // a string without its quotes
 	text       []byte // the same, decoded
 	decoded    bool
+	copied     string // the same, for formats: one copy, however many ask
 }
 
 // Visit implements [jsonscan.Visitor].
@@ -265,7 +292,7 @@ func (m *Machine) ask(p *jsonscan.Path, v *value) {
 		f.n++
 		for r := f.base.runs; r < f.runs; r++ {
 			if !m.runs[r].dead {
-				m.item(r, i, v)
+				m.element(r, i, v)
 			}
 		}
 		return
@@ -285,11 +312,12 @@ func (m *Machine) ask(p *jsonscan.Path, v *value) {
 	}
 }
 
-// item applies run r to the element with index i.
-func (m *Machine) item(r, i int, v *value) {
+// element applies run r to the element with index i.
+func (m *Machine) element(r, i int, v *value) {
 	p := m.runs[r].plan
 	steps := p.steps
 	for s := m.next(r, p.items, -1); s >= 0; s = m.next(r, p.items, s) {
+		m.work++
 		n := steps[s].n
 		if n.maxItems >= 0 && i >= n.maxItems {
 			m.fail(r, s, Failure{Keyword: "maxItems", At: m.top().start})
@@ -346,6 +374,7 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 	p := m.runs[r].plan
 	steps := p.steps
 	for s := m.next(r, p.members, -1); s >= 0; s = m.next(r, p.members, s) {
+		m.work++
 		n := steps[s].n
 		if m.evals[m.runs[r].first+s].fail >= 0 {
 			m.tagged(r, s, n, name, v)
@@ -442,15 +471,15 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	if len(m.frames) > 0 {
 		from = m.top().runs
 	}
-	for r := from; r < len(m.runs); r++ {
-		if have := &m.runs[r]; have.plan == n.plan {
-			have.must = have.must || sure
-			l.next = have.owner.next
-			have.owner.next = int32(len(m.links))
-			m.links = append(m.links, l)
-			return
-		}
+	if r := int(m.runOf[n.plan.id]); r >= from && r < len(m.runs) && m.runs[r].plan == n.plan {
+		have := &m.runs[r]
+		have.must = have.must || sure
+		l.next = have.owner.next
+		have.owner.next = int32(len(m.links))
+		m.links = append(m.links, l)
+		return
 	}
+	m.runOf[n.plan.id] = int32(len(m.runs))
 	m.runs = append(m.runs, run{plan: n.plan, must: sure, owner: l})
 }
 
@@ -483,12 +512,15 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 			return
 		}
 		if m.runs[r].plan.tracks {
-			m.marks = append(m.marks, mark{index: l.index, next: e.matched})
-			e.matched = int32(len(m.marks) - 1)
+			m.remember(&e.matched, l.index)
 		}
 	case rest:
-		if !ok {
-			m.marks = append(m.marks, mark{l.nameStart, l.nameEnd, l.index, e.marks})
+		switch {
+		case ok:
+		case l.nameEnd == 0:
+			m.remember(&e.marks, l.index)
+		default:
+			m.marks = append(m.marks, mark{l.nameStart, l.nameEnd, e.marks})
 			e.marks = int32(len(m.marks) - 1)
 		}
 	}

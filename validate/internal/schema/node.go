@@ -116,6 +116,7 @@ type bound struct {
 
 // plan is a node and all that applies to the same value, in an order in which whoever asks comes before whoever answers.
 type plan struct {
+	id    int // among the plans of the program
 	steps []step
 	// single says that there is one step, without any combination.
 	single bool
@@ -163,9 +164,10 @@ func (m mask) remove(o mask) {
 type values struct {
 	null, yes, no bool
 	strings       map[string]struct{}
-	one           string // the only string when strings has one
-	numbers       []decimal
-	others        []any // arrays and objects
-	objects       bool  // some of others are objects
+	one           string    // the only string when strings has one
+	numbers       []decimal // in ascending order
+	others        []any     // arrays and objects
+	hashes        []uint64  // theirs
+	objects       bool      // some of others are objects
 	arrays        bool
 }

@@ -16,6 +16,7 @@ func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 	}
 	whys := slices.Grow(m.whys[:0], len(p.steps))[:len(p.steps)]
 	m.whys = whys
+	m.work += len(whys)
 	why := func(i int) *Failure {
 		if whys[i].Keyword == "" {
 			return nil
@@ -82,7 +83,7 @@ func (m *Machine) decode(v *value) []byte {
 	if !v.decoded {
 		v.text, v.decoded = v.raw, true
 		if bytes.IndexByte(v.raw, '\\') >= 0 {
-			m.text = jsonscan.AppendUnquoted(m.text[:0], v.raw)
+			m.text = jsonscan.AppendUnquoted(slices.Grow(m.text[:0], len(v.raw)), v.raw)
 			v.text = m.text
 		}
 	}
@@ -110,11 +111,8 @@ func (m *Machine) listed(s *values, v *value) bool {
 		}
 		d, rest := parseDecimal(m.scratch[:0], v.raw)
 		m.scratch = rest
-		for i := range s.numbers {
-			if d.cmp(s.numbers[i]) == 0 {
-				return true
-			}
-		}
+		_, ok := slices.BinarySearchFunc(s.numbers, d, decimal.cmp)
+		return ok
 	}
 	return false
 }
@@ -174,8 +172,13 @@ func (m *Machine) string(n *node, v *value) string {
 	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
 		return "pattern"
 	}
-	if n.format != nil && !n.format(string(m.decode(v))) {
-		return "format"
+	if n.format != nil {
+		if v.copied == "" {
+			v.copied = string(m.decode(v))
+		}
+		if !n.format(v.copied) {
+			return "format"
+		}
 	}
 	return ""
 }

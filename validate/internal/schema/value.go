@@ -2,9 +2,11 @@ package schema
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"hash/maphash"
+	"slices"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -73,13 +75,29 @@ func (c *cursor) skip() {
 	}
 }
 
-// equal reports whether raw is the text of want, a value as encoding/json with UseNumber decodes it.
-func equal(raw []byte, want any) bool {
+// has reports whether raw, the text of an array or an object, is in the set.
+func (s *values) has(raw []byte, buf *[]byte) bool {
+	if len(s.others) <= 4 {
+		return slices.ContainsFunc(s.others, func(want any) bool { return equal(raw, want, buf) })
+	}
+	// Values that begin alike would be read once for each of them.
 	c := cursor{data: raw}
-	return c.equal(want)
+	h := c.hash(buf)
+	for i := range s.others {
+		if s.hashes[i] == h && equal(raw, s.others[i], buf) {
+			return true
+		}
+	}
+	return false
 }
 
-func (c *cursor) equal(want any) bool {
+// equal reports whether raw is the text of want, a value as encoding/json with UseNumber decodes it. buf is for its use.
+func equal(raw []byte, want any, buf *[]byte) bool {
+	c := cursor{data: raw}
+	return c.equal(want, buf)
+}
+
+func (c *cursor) equal(want any, buf *[]byte) bool {
 	switch c.peek() {
 	case '{':
 		w, ok := want.(map[string]any)
@@ -89,9 +107,14 @@ func (c *cursor) equal(want any) bool {
 		c.i++
 		n := 0
 		for ; c.peek() != '}'; n++ {
-			v, known := w[string(text(c.scalar()))]
+			name := c.scalar()
+			if bytes.IndexByte(name, '\\') >= 0 {
+				*buf = jsonscan.AppendUnquoted((*buf)[:0], name)
+				name = *buf
+			}
+			v, known := w[string(name)]
 			c.space()
-			if !known || !c.equal(v) {
+			if !known || !c.equal(v, buf) {
 				return false
 			}
 		}
@@ -105,7 +128,7 @@ func (c *cursor) equal(want any) bool {
 		c.i++
 		n := 0
 		for ; c.peek() != ']'; n++ {
-			if n >= len(w) || !c.equal(w[n]) {
+			if n >= len(w) || !c.equal(w[n], buf) {
 				return false
 			}
 		}
@@ -122,33 +145,31 @@ func (c *cursor) equal(want any) bool {
 		return want == nil
 	}
 	w, ok := want.(json.Number)
-	a, _ := parseDecimal(nil, c.scalar())
+	raw := c.scalar()
 	if !ok {
 		return false
 	}
-	b, _ := parseDecimal(nil, []byte(w))
-	return a.cmp(b) == 0
+	return sameNumber(raw, []byte(w), buf)
 }
 
-// text returns the text of a string without its quotes.
-func text(raw []byte) []byte {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw
-	}
-	return jsonscan.AppendUnquoted(nil, raw)
+func sameNumber(a, b []byte, buf *[]byte) bool {
+	x, rest := parseDecimal((*buf)[:0], a)
+	y, rest := parseDecimal(rest, b)
+	*buf = rest
+	return x.cmp(y) == 0
 }
 
 // same reports whether the values at c and d are equal.
-func (c *cursor) same(d *cursor) bool {
+func (m *Machine) same(c, d *cursor) bool {
 	a, b := c.peek(), d.peek()
 	switch {
 	case a == '{' && b == '{':
-		return c.sameObject(d)
+		return m.sameObject(c, d)
 	case a == '[' && b == '[':
 		c.i++
 		d.i++
 		for c.peek() != ']' {
-			if d.peek() == ']' || !c.same(d) {
+			if d.peek() == ']' || !m.same(c, d) {
 				return false
 			}
 		}
@@ -159,39 +180,61 @@ func (c *cursor) same(d *cursor) bool {
 	case a == '{' || a == '[' || b == '{' || b == '[' || (a == '"') != (b == '"'):
 		return false
 	case a == '"':
-		return bytes.Equal(text(c.scalar()), text(d.scalar()))
+		return m.sameText(c.scalar(), d.scalar())
 	case a >= 'a' || b >= 'a': // literals
 		return bytes.Equal(c.scalar(), d.scalar())
 	}
-	x, _ := parseDecimal(nil, c.scalar())
-	y, _ := parseDecimal(nil, d.scalar())
-	return x.cmp(y) == 0
+	return sameNumber(c.scalar(), d.scalar(), &m.scratch)
 }
 
-func (c *cursor) sameObject(d *cursor) bool {
-	members := map[string]int{} // where the values of d are
+// sameText reports whether two strings, without their quotes, have the same text.
+func (m *Machine) sameText(a, b []byte) bool {
+	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
+		return bytes.Equal(a, b)
+	}
+	both := jsonscan.AppendUnquoted(slices.Grow(m.scratch[:0], len(a)+len(b)), a)
+	n := len(both)
+	m.scratch = jsonscan.AppendUnquoted(both, b)
+	return bytes.Equal(m.scratch[:n], m.scratch[n:])
+}
+
+// member is a member of an object that is compared: the hash of its name, and where the name is.
+type member struct {
+	hash uint64
+	at   int32
+}
+
+func (m *Machine) sameObject(c, d *cursor) bool {
+	base := len(m.members)
+	defer func() { m.members = m.members[:base] }()
 	d.i++
 	for d.peek() != '}' {
-		name := string(text(d.scalar()))
-		d.space()
-		members[name] = d.i
+		at := d.i
+		m.members = append(m.members, member{d.string(&m.scratch), int32(at)})
 		d.skip()
 	}
 	d.i++
+	theirs := m.members[base:]
+	slices.SortFunc(theirs, func(a, b member) int { return cmp.Compare(a.hash, b.hash) })
 	n := 0
 	c.i++
 	for ; c.peek() != '}'; n++ {
-		at, ok := members[string(text(c.scalar()))]
-		c.space()
-		if !ok {
-			return false
+		at := cursor{c.data, c.i}
+		hash := c.string(&m.scratch)
+		i, _ := slices.BinarySearchFunc(theirs, hash, func(a member, hash uint64) int { return cmp.Compare(a.hash, hash) })
+		found := false
+		for ; i < len(theirs) && theirs[i].hash == hash && !found; i++ {
+			own, other := at, cursor{d.data, int(theirs[i].at)}
+			if found = m.sameText(own.scalar(), other.scalar()); found && !m.same(c, &other) {
+				return false
+			}
 		}
-		if value := (cursor{d.data, at}); !c.same(&value) {
+		if !found {
 			return false
 		}
 	}
 	c.i++
-	return n == len(members)
+	return n == len(theirs)
 }
 
 // seed keeps chosen values from having the same hash.
@@ -255,7 +298,7 @@ func (m *Machine) distinct(raw []byte, n int) bool {
 		size *= 2
 	}
 	if cap(m.table) < size {
-		m.table = make([]element, size)
+		m.table = make([]entry, size)
 	}
 	table := m.table[:size]
 	clear(table)
@@ -269,17 +312,17 @@ func (m *Machine) distinct(raw []byte, n int) bool {
 				continue
 			}
 			a, b := cursor{raw, int(table[slot].at)}, cursor{raw, at}
-			if a.same(&b) {
+			if m.same(&a, &b) {
 				return false
 			}
 		}
-		table[slot] = element{uint32(h >> 32), int32(at)}
+		table[slot] = entry{uint32(h >> 32), int32(at)}
 	}
 	return true
 }
 
-// element is where an element of an array begins, never 0.
-type element struct {
+// entry is where an element of an array begins, never 0.
+type entry struct {
 	hash uint32
 	at   int32
 }
