@@ -116,7 +116,12 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 	b := make([]byte, 0, size)
 	for {
 		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+			// Who has sent a quarter of what was announced is believed the rest.
+			if more := min(announced+1, 4*int64(cap(b))); more > int64(cap(b)) {
+				b = append(make([]byte, 0, more), b...)
+			} else {
+				b = append(b, 0)[:len(b)]
+			}
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

@@ -250,3 +250,16 @@ func FuzzEqual(f *testing.F) {
 		}
 	})
 }
+
+// A pattern with thousands of instructions took a second for 64 KiB. Its author has to say how long a string may be.
+func TestAGiantPatternNeedsAMaxLength(t *testing.T) {
+	for raw, ok := range map[string]bool{
+		`{"pattern":"(a|b|c){1000}$"}`: false, `{"pattern":"(a|b|c){1000}$","maxLength":65536}`: false, `{"pattern":"(a|b|c){1000}$","maxLength":1000}`: true,
+		`{"pattern":"^[a-z]{1,64}$"}`: true, `{"items":{"pattern":"(x{100}){10}"}}`: false,
+	} {
+		_, err := schema.Compile(decode(t, []byte(raw)), schema.Options{})
+		if (err == nil) != ok || errors.Is(err, schema.ErrUnsupported) {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
