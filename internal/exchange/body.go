@@ -2,11 +2,11 @@ package exchange
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/mantlet-go/mantlet/internal/dialect"
 )
@@ -61,7 +61,7 @@ func (x *Exchange) ReadBody(w http.ResponseWriter, r *http.Request, max int64) (
 func (x *Exchange) ReplaceBody(r *http.Request, data []byte) {
 	x.setBody(r, data)
 	r.Header = maps.Clone(r.Header)
-	for _, name := range digests {
+	for _, name := range Digests {
 		delete(r.Header, name)
 	}
 	if _, ok := r.Header["Content-Length"]; ok {
@@ -75,8 +75,8 @@ func (x *Exchange) DecodeBody(r *http.Request, data []byte) {
 	delete(r.Header, "Content-Encoding")
 }
 
-// digests are the fields that hold a digest of a body as it was sent: RFC 9530, and before it RFC 3230 and RFC 1864.
-var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
+// Digests are the fields that hold a digest of a body as it was sent: RFC 9530, and before it RFC 3230 and RFC 1864.
+var Digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
 
 func (x *Exchange) setBody(r *http.Request, data []byte) {
 	x.body.data, x.body.read, x.body.request = data, true, nil
@@ -116,20 +116,44 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 	b := make([]byte, 0, size)
 	for {
 		if len(b) == cap(b) {
-			// Who has sent a quarter of what was announced is believed the rest.
-			if more := min(announced+1, 4*int64(cap(b))); more > int64(cap(b)) {
-				b = append(make([]byte, 0, more), b...)
-			} else {
-				b = append(b, 0)[:len(b)]
+			more := 2 * int64(cap(b))
+			if announced >= more {
+				more = min(announced+1, 2*more) // who has sent a quarter of what was announced is believed the rest
 			}
+			b = append(make([]byte, 0, more), b...)
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // exactly: a wrapped one is a body that was cut off
 			return b, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// NoBody reports whether a request brings no body, and sees to it: a request that a program made itself may have a ContentLength
+// of 0 and a reader all the same, and what nobody has checked must not be read behind.
+func NoBody(r *http.Request) bool {
+	if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+		return false
+	}
+	r.Body, r.ContentLength = http.NoBody, 0
+	return true
+}
+
+// BoundBody bounds the time in which the body must arrive, counted from now, through [http.ResponseController]: limit, or the
+// server's ReadTimeout where that is shorter. It replaces a deadline that somebody else has set. lift takes it off again: net/http
+// watches for a vanished client by reading on, and a deadline there would cancel a long answer. ok is false for a writer
+// without deadlines, such as httptest.ResponseRecorder.
+func BoundBody(w http.ResponseWriter, r *http.Request, limit time.Duration) (lift func(), ok bool) {
+	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
+		limit = min(limit, s.ReadTimeout)
+	}
+	c := http.NewResponseController(w)
+	if c.SetReadDeadline(time.Now().Add(limit)) != nil {
+		return func() {}, false
+	}
+	return func() { c.SetReadDeadline(time.Time{}) }, true
 }

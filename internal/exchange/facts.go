@@ -73,6 +73,14 @@ func (x *Exchange) Addr(r *http.Request, trusted *Proxies) netip.Addr {
 	return x.addr
 }
 
+// KnownAddr returns the client address that an earlier [Exchange.Addr] found; the zero Addr when nobody has asked, or the peer has
+// none.
+func (x *Exchange) KnownAddr() netip.Addr {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.addr
+}
+
 // SetCaller records who is calling.
 func (x *Exchange) SetCaller(c Caller) {
 	x.mu.Lock()

@@ -16,10 +16,9 @@ import (
 	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
-// Mux is a set of routes. Register them before serving; after that it is safe for concurrent use. Use [NewMux].
+// Mux is a set of routes. It is safe for concurrent use. Use [NewMux].
 type Mux struct {
-	// Stage is the room that refuses, for the operator.
-	stage string
+	stage string // the room that refuses, for the operator
 	mux   *http.ServeMux
 
 	mu      sync.Mutex
@@ -53,7 +52,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.SetRoute(pattern)
-	m.mux.ServeHTTP(w, r) // matches once more, to set the path values
+	m.mux.ServeHTTP(w, r) // matches once more: nothing else of net/http sets the path values
 }
 
 func (m *Mux) miss(r *http.Request) *deny.Denial {
@@ -87,7 +86,7 @@ var errNoBody = errors.New("route: it takes no body")
 func NoBody(stage string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+			if !exchange.NoBody(r) {
 				x, w, r := exchange.Enter(w, r)
 				defer x.Leave()
 				x.Refuse(w, r, &deny.Denial{Code: deny.UnsupportedMediaType, Stage: stage, Message: "This route takes no request body.", Cause: errNoBody})
@@ -99,15 +98,40 @@ func NoBody(stage string) func(http.Handler) http.Handler {
 }
 
 // NoUpgrade takes the wish for another protocol off a request (RFC 9110 section 7.8): the Upgrade and HTTP2-Settings headers, and
-// the Connection options that name them. A reverse proxy would pass it on, and hand the client a pipe to the server behind.
+// the Connection options that name them. A reverse proxy would pass it on, and hand the client a pipe to the server behind. Other
+// options stay, for the proxy to obey.
 func NoUpgrade(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"])+len(r.Header["Connection"]) > 0 {
+		if len(r.Header["Upgrade"])+len(r.Header["Http2-Settings"]) > 0 || slices.ContainsFunc(r.Header["Connection"], wishful) {
 			r.Header = maps.Clone(r.Header) // what stands outside may still look at it
 			delete(r.Header, "Upgrade")
 			delete(r.Header, "Http2-Settings")
-			delete(r.Header, "Connection") // for this connection only; the server has read its "close"
+			var rest []string
+			for _, line := range r.Header["Connection"] {
+				for option := range strings.SplitSeq(line, ",") {
+					if option = strings.TrimSpace(option); option != "" && !wish(option) {
+						rest = append(rest, option)
+					}
+				}
+			}
+			if delete(r.Header, "Connection"); len(rest) > 0 {
+				r.Header["Connection"] = []string{strings.Join(rest, ", ")}
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// wish reports whether a Connection option is about another protocol.
+func wish(option string) bool {
+	return strings.EqualFold(option, "upgrade") || strings.EqualFold(option, "http2-settings")
+}
+
+func wishful(line string) bool {
+	for option := range strings.SplitSeq(line, ",") {
+		if wish(strings.TrimSpace(option)) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,5 +56,22 @@ func TestNoBodyRefusesABodyAndNoUpgradeTakesTheWishAway(t *testing.T) {
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	if len(seen) != 1 || len(outer) != 4 {
 		t.Errorf("inside %v, outside %v", seen, outer)
+	}
+	// A reverse proxy takes off what Connection names; it must still be told.
+	r.Header = http.Header{"Connection": {"X-Hop, upgrade", "close,HTTP2-Settings"}, "Upgrade": {"h2c"}}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got := seen["Connection"]; len(got) != 1 || got[0] != "X-Hop, close" {
+		t.Errorf("inside %v", seen)
+	}
+}
+
+// A request that a program makes itself may have a length of 0 and a reader.
+func TestNoBodyLeavesNothingToRead(t *testing.T) {
+	var read []byte
+	h := route.NoBody("test")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { read, _ = io.ReadAll(r.Body) }))
+	r, _ := http.NewRequest("DELETE", "/", struct{ io.Reader }{strings.NewReader("x")})
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code != 200 || len(read) > 0 {
+		t.Errorf("%d, read %q", w.Code, read)
 	}
 }
