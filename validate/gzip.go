@@ -38,7 +38,7 @@ func newGzipLimits(cfg Config, maxBody int64) (gzipLimits, error) {
 			fault("Config.Encodings %q: only \"gzip\" can be decoded", c)
 		}
 	}
-	if cfg.MaxDecoded < 0 || cfg.MaxDecoded > math.MaxInt32 {
+	if cfg.MaxDecoded < 0 || cfg.MaxDecoded >= math.MaxInt32 {
 		fault("Config.MaxDecoded %d: a body must have a bound, and fit 31 bits", cfg.MaxDecoded)
 	}
 	if cfg.MaxRatio < 0 {

@@ -89,7 +89,7 @@ var table = map[Code]entry{
 	LimitExceeded:        {400, "The request body exceeds a structural limit.", "invalid_request_error", "invalid_request_error"},
 	RequestTimeout:       {408, "The request body did not arrive in time.", "invalid_request_error", "invalid_request_error"},
 	BodyTooLarge:         {413, "The request body is too large.", "invalid_request_error", "request_too_large"},
-	UnsupportedMediaType: {415, "The media type of the request body is not supported.", "invalid_request_error", "invalid_request_error"},
+	UnsupportedMediaType: {415, "The media type of the request body is missing or not supported: see the Accept header of this response.", "invalid_request_error", "invalid_request_error"},
 	SchemaViolation:      {422, "The request body does not have the required form.", "invalid_request_error", "invalid_request_error"},
 
 	ContentPolicy: {400, "The content was refused by policy.", "invalid_request_error", "invalid_request_error"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -181,7 +182,7 @@ func (c *compiler) object(n *node, p place, s scope, m map[string]any) error {
 		errs = append(errs, c.assertions(n, m, d.version == 2020))
 	}
 	if f, ok := m["format"].(string); ok {
-		n.format = c.formats[f]
+		n.format, n.formatName = c.formats[f], f
 	}
 	if d.applicator {
 		n.all = append(n.all, list("allOf", false)...)
@@ -259,7 +260,7 @@ func (c *compiler) assertions(n *node, m map[string]any, modern bool) error {
 			if !ok || v < 0 || v > 1<<53 {
 				return fmt.Errorf("%w: %s %s", ErrUnsupported, keyword, raw)
 			}
-			*at = int(v)
+			*at = int(min(v, math.MaxInt32)) // more than a document can have
 		}
 	}
 	n.unique = m["uniqueItems"] == true

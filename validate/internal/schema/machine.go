@@ -27,6 +27,7 @@ type Failure struct {
 	NameStart, NameEnd int32
 
 	missing *needed
+	format  *string
 	// tag says that a constant of the value at At is wrong, mismatch that its kind, its constant or that of one of its members
 	// is: the value was not meant to be this alternative.
 	tag, mismatch bool
@@ -38,6 +39,14 @@ func (f *Failure) Missing() string {
 		return ""
 	}
 	return f.missing.name
+}
+
+// Format returns the name of the format that a string does not have, else "".
+func (f *Failure) Format() string {
+	if f.format == nil {
+		return ""
+	}
+	return *f.format
 }
 
 // Machine runs a Program along a scan. It is a [jsonscan.Visitor] and keeps its memory from one scan to the next. It is not

@@ -46,6 +46,7 @@ type node struct {
 	minLength, maxLen  int
 	pattern            *regexp.Regexp
 	format             func(string) bool
+	formatName         string
 	scalars            bool // there is more to ask of a scalar than its type
 	minItems, maxItems int
 	unique             bool

@@ -66,7 +66,11 @@ func (m *Machine) local(n *node, v *value) Failure {
 	case jsonscan.String:
 		keyword = m.string(n, v)
 	}
-	return Failure{Keyword: keyword, At: v.start}
+	f := Failure{Keyword: keyword, At: v.start}
+	if keyword == "format" {
+		f.format = &n.formatName
+	}
+	return f
 }
 
 func (m *Machine) integer(raw []byte) bool {
