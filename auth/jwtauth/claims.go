@@ -11,9 +11,11 @@ import (
 // maxName bounds a name taken from a token: subject, client, tenant, role, model.
 const maxName = 512
 
-// principal judges the claims of a token whose signature is good, at the time now.
-func (is *issuer) principal(m *members, k *key, now time.Time, leeway time.Duration) (*auth.Principal, error) {
-	p := &auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}
+// judge decides about the claims of a token whose signature is good, at the time now. until is when the key must be looked for
+// again; zero for never.
+func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Duration) (*entry, error) {
+	e := &entry{key: k, principal: auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}}
+	p := &e.principal
 	if m.find("cnf") != nil {
 		return nil, errBound
 	}
@@ -27,8 +29,16 @@ func (is *issuer) principal(m *members, k *key, now time.Time, leeway time.Durat
 	if p.Subject, ok = m.name(m.find("sub")); !ok || p.Subject == "" {
 		return nil, errSubject
 	}
-	if err := is.times(m, p, now, leeway); err != nil {
+	if v := m.find("jti"); v != nil {
+		if e.id, ok = m.name(v); !ok {
+			return nil, errMalformed
+		}
+	}
+	if err := is.times(m, e, now, leeway); err != nil {
 		return nil, err
+	}
+	if !until.IsZero() && until.Before(e.until) {
+		e.until = until
 	}
 
 	if is.names.ClientID != "" {
@@ -86,7 +96,7 @@ func (is *issuer) principal(m *members, k *key, now time.Time, leeway time.Durat
 	if m.variant {
 		return nil, errVariant
 	}
-	return p, nil
+	return e, nil
 }
 
 // hears reports whether aud holds one of the issuer's audiences: a string, or an array of strings (RFC 7519 section 4.1.3).
@@ -116,36 +126,48 @@ func (is *issuer) hears(m *members, aud *member) bool {
 	return false
 }
 
-// times checks exp, nbf and iat, and fills AuthTime and ExpiresAt.
-func (is *issuer) times(m *members, p *auth.Principal, now time.Time, leeway time.Duration) error {
+// times checks exp, nbf and iat, and fills the times of e and its principal.
+func (is *issuer) times(m *members, e *entry, now time.Time, leeway time.Duration) error {
+	p := &e.principal
 	exp, ok := m.seconds(m.find("exp"), false)
 	if !ok {
 		return errTime // no exp, no end: refused (RFC 9068 section 2.2)
 	}
 	p.ExpiresAt = time.Unix(exp, 0).UTC()
-	if v := m.find("nbf"); v != nil {
-		nbf, ok := m.seconds(v, true)
-		if !ok {
-			return errTime
-		}
-		if now.Add(leeway).Before(time.Unix(nbf, 0)) {
-			return errEarly
-		}
-	}
-	from := now
+	e.until = p.ExpiresAt.Add(leeway)
 	if v := m.find("iat"); v != nil {
 		iat, ok := m.seconds(v, true)
 		if !ok {
 			return errTime
 		}
-		p.AuthTime = time.Unix(iat, 0).UTC()
-		from = p.AuthTime
-		if now.Add(leeway).Before(p.AuthTime) {
-			return errEarly
+		e.issued = time.Unix(iat, 0).UTC()
+		e.from = e.issued.Add(-leeway)
+		p.AuthTime = e.issued
+	}
+	if v := m.find("nbf"); v != nil {
+		nbf, ok := m.seconds(v, true)
+		if !ok {
+			return errTime
+		}
+		if t := time.Unix(nbf, 0).Add(-leeway); t.After(e.from) {
+			e.from = t
 		}
 	}
-	if is.maxLifetime > 0 && p.ExpiresAt.Sub(from) > is.maxLifetime {
-		return errLifetime
+	if now.Before(e.from) {
+		return errEarly
+	}
+	if is.maxLifetime > 0 {
+		born := e.issued
+		if born.IsZero() {
+			// It may have been made at any time; at most it is as old as now. A clock that was put back must not lengthen its life.
+			born = now
+			if t := p.ExpiresAt.Add(-is.maxLifetime); t.After(e.from) {
+				e.from = t
+			}
+		}
+		if p.ExpiresAt.Sub(born) > is.maxLifetime {
+			return errLifetime
+		}
 	}
 	if v := m.find("auth_time"); v != nil {
 		at, ok := m.seconds(v, true)
@@ -155,7 +177,7 @@ func (is *issuer) times(m *members, p *auth.Principal, now time.Time, leeway tim
 		p.AuthTime = time.Unix(at, 0).UTC()
 	}
 	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
-	if !now.Before(p.ExpiresAt.Add(leeway)) {
+	if !now.Before(e.until) {
 		return errExpired
 	}
 	return nil

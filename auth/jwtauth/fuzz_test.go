@@ -30,7 +30,7 @@ func FuzzParseToken(f *testing.F) {
 				token = s.SignSegments(parts[0], parts[1])
 			}
 		}
-		p, err := v.Verify(token, now)
+		p, err := v.Verify(t.Context(), token, now)
 		if (p == nil) != (err != nil) {
 			t.Fatalf("principal %v, error %v", p, err)
 		}
