@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
@@ -76,7 +75,5 @@ func (c *cache) put(e *entry, now time.Time) {
 	b[place].Store(e)
 }
 
-// digest is the SHA-256 of a token. The conversion that the compiler would make copies the token on the heap.
-func digest(token string) [sha256.Size]byte {
-	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token))) // only read
-}
+// digest is the SHA-256 of a token.
+func digest(token string) [sha256.Size]byte { return sha256.Sum256(bytesOf(token)) }

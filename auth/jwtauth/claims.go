@@ -42,7 +42,7 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	}
 
 	if is.names.ClientID != "" {
-		p.ClientID, ok = m.name(m.find(is.names.ClientID))
+		p.ClientID, ok = m.name(m.lookup(is.names.ClientID))
 		ok = ok && p.ClientID != "" // limits hang on it: a token without its configured client must not share a nameless one
 	} else if v := m.find("client_id"); v != nil {
 		p.ClientID, ok = m.name(v)
@@ -62,7 +62,7 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 		if f.claim == "" {
 			continue
 		}
-		if v := m.find(f.claim); v != nil {
+		if v := m.lookup(f.claim); v != nil {
 			if *f.field, ok = m.name(v); !ok {
 				return nil, errMalformed
 			}
@@ -78,7 +78,7 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 			return nil, errMalformed
 		}
 	}
-	if v := m.find(is.names.Roles); v != nil {
+	if v := m.lookup(is.names.Roles); v != nil {
 		if v.kind != jsonscan.ArrayStart {
 			return nil, errMalformed
 		}
@@ -88,7 +88,7 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	}
 	if is.names.Models != "" {
 		// Not nil, even when the claim is missing: the issuer was said to restrict models.
-		if p.Models, ok = m.words([]string{}, m.find(is.names.Models)); !ok {
+		if p.Models, ok = m.words([]string{}, m.lookup(is.names.Models)); !ok {
 			return nil, errMalformed
 		}
 	}

@@ -17,13 +17,14 @@ type members struct {
 	decoded []byte // unescaped text; spans of it are handed out, so it only ever grows
 	// variant says that a lookup met a name that differs from the wanted one by case only.
 	variant bool
+	odd     bool     // some name has upper case or non-ASCII characters
+	tags    []uint16 // of the names in list
 }
 
 type span struct{ start, end int }
 
 type member struct {
 	name    []byte
-	odd     bool // the name has upper case or non-ASCII characters
 	kind    jsonscan.Kind
 	value   span // a string without its quotes
 	first   int  // the elements of an array in members.elems
@@ -37,7 +38,7 @@ var (
 )
 
 func (m *members) reset(data []byte) {
-	m.data, m.list, m.elems, m.variant = data, m.list[:0], m.elems[:0], false
+	m.data, m.list, m.elems, m.tags, m.variant, m.odd = data, m.list[:0], m.elems[:0], m.tags[:0], false, false
 	m.decoded = nil // strings of the last token may still point into it
 }
 
@@ -67,9 +68,10 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 			v.value = span{start + 1, end - 1}
 		}
 		for _, c := range name {
-			v.odd = v.odd || c >= 0x80 || c >= 'A' && c <= 'Z'
+			m.odd = m.odd || c >= 0x80 || c >= 'A' && c <= 'Z'
 		}
 		m.list = append(m.list, v)
+		m.tags = append(m.tags, tag(name))
 	case 2:
 		if _, element := p.Index(1); !element {
 			return nil
@@ -85,20 +87,38 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 	return nil
 }
 
-// find returns the member of exactly this name, or nil. A member whose name differs by case only sets variant: to another
-// reader of the token it would be this one.
-func (m *members) find(name string) *member {
-	var found *member
-	upper := false
-	for i := range len(name) {
-		upper = upper || name[i] >= 'A' && name[i] <= 'Z' || name[i] >= 0x80
+// tag tells most names apart.
+func tag[T string | []byte](name T) uint16 {
+	if len(name) == 0 {
+		return 0
 	}
+	return uint16(len(name))<<8 | uint16(name[0])
+}
+
+// find is lookup for a name in lower case. Each token is asked for about twenty of them, most of which it does not have.
+func (m *members) find(name string) *member {
+	if m.odd {
+		return m.lookup(name)
+	}
+	want := tag(name)
+	for i, t := range m.tags {
+		if t == want && string(m.list[i].name) == name {
+			return &m.list[i]
+		}
+	}
+	return nil
+}
+
+// lookup returns the member of exactly this name, or nil. A member whose name differs by case only sets variant: to another
+// reader of the token it would be this one.
+func (m *members) lookup(name string) *member {
+	var found *member
 	for i := range m.list {
 		v := &m.list[i]
 		switch {
 		case string(v.name) == name:
 			found = v
-		case (v.odd || upper) && strings.EqualFold(string(v.name), name):
+		case strings.EqualFold(string(v.name), name):
 			m.variant = true
 		}
 	}
