@@ -15,6 +15,9 @@ type members struct {
 	list    []member
 	elems   []span
 	decoded []byte // unescaped text; spans of it are handed out, so it only ever grows
+	names   []byte // of the members, unescaped
+	words   [][]byte
+	joined  []byte
 	// variant says that a lookup met a name that differs from the wanted one by case only.
 	variant bool
 	odd     bool     // some name has upper case or non-ASCII characters
@@ -23,8 +26,9 @@ type members struct {
 
 type span struct{ start, end int }
 
+// member has no pointers: dozens of them are written for each token.
 type member struct {
-	name    []byte
+	name    span // of members.names
 	kind    jsonscan.Kind
 	value   span // a string without its quotes
 	first   int  // the elements of an array in members.elems
@@ -39,7 +43,9 @@ var (
 
 func (m *members) reset(data []byte) {
 	m.data, m.list, m.elems, m.tags, m.variant, m.odd = data, m.list[:0], m.elems[:0], m.tags[:0], false, false
+	m.names = m.names[:0]
 	m.decoded = nil // strings of the last token may still point into it
+	clear(m.words)
 }
 
 // read scans data, which must be one JSON object.
@@ -60,15 +66,19 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 			return nil
 		}
 		name, _ := p.Key(0)
-		if p.Escaped(0) {
-			name = m.unescape(name)
-		}
-		v := member{name: name, kind: k, value: span{start, end}, first: len(m.elems), strings: k == jsonscan.ArrayStart}
+		v := member{name: span{len(m.names), 0}, kind: k, value: span{start, end}, first: len(m.elems), strings: k == jsonscan.ArrayStart}
 		if k == jsonscan.String {
 			v.value = span{start + 1, end - 1}
 		}
+		if p.Escaped(0) {
+			m.names = jsonscan.AppendUnquoted(m.names, name)
+		} else {
+			m.names = append(m.names, name...)
+		}
+		v.name.end = len(m.names)
+		name = m.nameOf(&v)
 		for _, c := range name {
-			m.odd = m.odd || c >= 0x80 || c >= 'A' && c <= 'Z'
+			m.odd = m.odd || odd(rune(c))
 		}
 		m.list = append(m.list, v)
 		m.tags = append(m.tags, tag(name))
@@ -87,6 +97,11 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 	return nil
 }
 
+func (m *members) nameOf(v *member) []byte { return m.names[v.name.start:v.name.end] }
+
+// odd reports whether a character, or a byte of one, may be equal to another by case.
+func odd(c rune) bool { return c >= 0x80 || c >= 'A' && c <= 'Z' }
+
 // tag tells most names apart.
 func tag[T string | []byte](name T) uint16 {
 	if len(name) == 0 {
@@ -102,23 +117,29 @@ func (m *members) find(name string) *member {
 	}
 	want := tag(name)
 	for i, t := range m.tags {
-		if t == want && string(m.list[i].name) == name {
+		if t == want && string(m.nameOf(&m.list[i])) == name {
 			return &m.list[i]
 		}
 	}
 	return nil
 }
 
-// lookup returns the member of exactly this name, or nil. A member whose name differs by case only sets variant: to another
+// lookup returns the member of exactly this name, or nil; nil for the empty name, which stands for none. A member whose name differs by case only sets variant: to another
 // reader of the token it would be this one.
 func (m *members) lookup(name string) *member {
+	if name == "" {
+		return nil
+	}
+	if !m.odd && !strings.ContainsFunc(name, odd) {
+		return m.find(name)
+	}
 	var found *member
 	for i := range m.list {
 		v := &m.list[i]
-		switch {
-		case string(v.name) == name:
+		switch got := m.nameOf(v); {
+		case string(got) == name:
 			found = v
-		case strings.EqualFold(string(v.name), name):
+		case strings.EqualFold(string(got), name):
 			m.variant = true
 		}
 	}

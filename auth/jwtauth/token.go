@@ -1,6 +1,7 @@
 package jwtauth
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -92,18 +93,26 @@ var sextets = func() (t [256]uint8) {
 // appendBase64URL appends the bytes that s encodes and reports whether s is their only spelling: alphabet characters and
 // nothing else, no padding, unused bits zero. encoding/base64 skips line breaks even when it is strict.
 func appendBase64URL(dst []byte, s string) ([]byte, bool) {
-	dst = slices.Grow(dst, len(s)/4*3+2)
+	dst = slices.Grow(dst, len(s)/4*3+8)
 	n := len(dst)
-	for ; len(s) >= 4; s = s[4:] {
+	for ; len(s) >= 8; s = s[8:] {
 		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
-		if a|b|c|d >= 0x80 {
-			return dst[:n], false
+		e, f, g, h := sextets[s[4]], sextets[s[5]], sextets[s[6]], sextets[s[7]]
+		if a|b|c|d|e|f|g|h >= 0x80 {
+			return dst, false
 		}
-		out := dst[n : n+3]
-		out[0], out[1], out[2] = a<<2|b>>4, b<<4|c>>2, c<<6|d
-		n += 3
+		// Six bytes and two that the next ones overwrite.
+		binary.BigEndian.PutUint64(dst[n:n+8], uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
+		n += 6
 	}
 	dst = dst[:n]
+	if len(s) >= 4 {
+		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
+		if a|b|c|d >= 0x80 {
+			return dst, false
+		}
+		dst, s = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d), s[4:]
+	}
 	switch len(s) {
 	case 0:
 		return dst, true
