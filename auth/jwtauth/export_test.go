@@ -79,3 +79,12 @@ func Places(v *Verifier) int { return len(v.cache.buckets) * ways }
 
 // Age is the age of keys.
 var Age = age
+
+// VerifyBytes verifies the bare signature of a message.
+func VerifyBytes(cfg Key, message, signature []byte) (ok bool, err error) {
+	k, err := newKey(&cfg)
+	if err != nil {
+		return false, err
+	}
+	return k.verify(string(message), signature), nil
+}

@@ -568,6 +568,45 @@ func TestPublishedKeysDoNotCrossIssuers(t *testing.T) {
 	})
 }
 
+// keyfunc refuses a key with use=enc under its kid and takes it for a token without one.
+func TestATokenWithoutKidFindsOnlyAKeyThatFits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sig, enc, other := authtest.NewSigner(t, "ES256"), authtest.NewSigner(t, "ES256"), authtest.NewSigner(t, "ES256")
+		nameless := func(s *authtest.Signer) string {
+			return s.Sign(authtest.With(s.Header(), "kid", nil), authtest.Claims(issuer, audience, time.Now()))
+		}
+		encJWK := enc.JWK()
+		encJWK["use"] = "enc"
+		a := authtest.NewAuthority(t, issuer)
+		a.PublishJSON(set(t, sig.JWK(), encJWK))
+		a.CacheControl("max-age=0")
+		v := fetching(t, a.Issuer(audience, "ES256"))
+		good(t, v, nameless(sig))
+		is(t, verify(t, v, nameless(enc)), auth.ErrInvalid)
+		is(t, verify(t, v, fresh(enc)), auth.ErrInvalid)
+		token := nameless(sig)
+		good(t, v, token)
+		// With two keys that fit, neither counts. The token that was remembered goes on: its key is still published.
+		a.Publish(sig, other)
+		time.Sleep(5 * time.Minute)
+		is(t, verify(t, v, nameless(sig)), auth.ErrInvalid)
+		is(t, verify(t, v, nameless(other)), auth.ErrInvalid)
+		good(t, v, fresh(other))
+		good(t, v, token)
+		// Two keys under one name.
+		twin := authtest.NewSigner(t, "ES256")
+		twin.KeyID = sig.KeyID
+		a.Publish(sig, twin)
+		time.Sleep(5 * time.Minute)
+		before := a.Fetches()
+		is(t, verify(t, v, fresh(sig)), auth.ErrInvalid)
+		is(t, verify(t, v, fresh(twin)), auth.ErrInvalid)
+		if a.Fetches() != before {
+			t.Error("a kid that stands for two keys is known, and was fetched for")
+		}
+	})
+}
+
 func TestCloseEndsAFetchAndLeavesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := authtest.NewSigner(t, "ES256")
