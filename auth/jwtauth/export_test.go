@@ -1,6 +1,8 @@
 package jwtauth
 
-import "time"
+import (
+	"time"
+)
 
 // VerifySignature runs the strict front, up to and with the signature, over a JWS whose payload need not be claims: for
 // vectors of JWS, not JWT.
@@ -14,10 +16,13 @@ func VerifySignature(token string, cfg Key) error {
 
 func verifySignature(token string, ks keys) error {
 	s := new(scratch)
-	if err := s.decode(token); err != nil {
+	if err := s.split(token); err != nil {
 		return err
 	}
 	if err := s.readHeader(); err != nil {
+		return err
+	}
+	if err := s.decode(); err != nil {
 		return err
 	}
 	h := s.header

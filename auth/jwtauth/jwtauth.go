@@ -110,6 +110,7 @@ type Verifier struct {
 	issuers  []*issuer
 	leeway   time.Duration
 	maxToken int
+	headers  headers
 	cache    *cache // nil for none
 	revoked  func(Token) error
 }
@@ -335,13 +336,21 @@ func (v *Verifier) admit(e *entry, err error) (*auth.Principal, error) {
 func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*entry, error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	if err := s.decode(token); err != nil {
+	if err := s.split(token); err != nil {
 		return nil, err
 	}
-	if err := s.readHeader(); err != nil {
+	h := v.headers.get(s.head)
+	seen := h != nil
+	if !seen {
+		if err := s.readHeader(); err != nil {
+			return nil, err
+		}
+		h = &s.header
+	}
+	if err := s.decode(); err != nil {
 		return nil, err
 	}
-	m, h := &s.members, s.header
+	m := &s.members
 	if m.read(&s.scanner, s.rawClaims) != nil {
 		return nil, errClaims
 	}
@@ -356,13 +365,16 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*en
 	if !is.accepts(h.typ) {
 		return nil, errType
 	}
-	k, until, err := is.key(ctx, &h)
+	k, until, err := is.key(ctx, h)
 	if err != nil {
 		return nil, err
 	}
 	if !k.verify(token[:s.signed], s.signature) {
 		// The library's reason is left out: it can only say what errSignature says. A bad signature never makes anyone fetch.
 		return nil, errSignature
+	}
+	if !seen {
+		v.headers.put(s.head, h)
 	}
 	return is.judge(m, k, until, now, v.leeway)
 }
