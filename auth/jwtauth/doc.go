@@ -1,8 +1,8 @@
 // Package jwtauth accepts signed JWT access tokens (RFC 7519, RFC 9068) under keys that are configured or that the issuer publishes.
 //
 // A [Verifier] is an [auth.Authenticator] for "Authorization: Bearer" values that have the three parts of a compact JWS. The
-// signature is computed by github.com/golang-jwt/jwt/v5; everything else is decided here, because a library that serves every
-// use of JWT must allow what an API must refuse.
+// signature is verified by github.com/golang-jwt/jwt/v5 (an HMAC by crypto/hmac, whose keyed state is kept between tokens);
+// everything else is decided here, because a library that serves every use of JWT must allow what an API must refuse.
 //
 //	tokens, err := jwtauth.New(jwtauth.Config{Issuers: []jwtauth.Issuer{{
 //		Issuer:     "https://login.example.com/",
@@ -21,7 +21,8 @@
 //     only. The two programs that read a token must see the same one.
 //  3. Header: crit, b64, jwk, jku, x5u, x5c, zip, enc and cty are refused (a key or a rule from the token itself is a key or a
 //     rule from the attacker); typ must be one of [Issuer.Types].
-//  4. iss must be one of the configured issuers, before a key is chosen or anything is fetched. Keys of one issuer never verify another's tokens.
+//  4. iss must be one of the configured issuers, before a key is chosen or anything is fetched. Keys of one issuer never verify
+//     another's tokens.
 //  5. The key: by kid; without a kid only if exactly one key of that issuer fits. The algorithm is the key's own and the
 //     header must name that one: alg never chooses, so "none" and HS256 with a public key have nothing to work with.
 //  6. The signature.

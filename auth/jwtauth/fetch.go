@@ -195,26 +195,34 @@ func (r *remote) discover(ctx context.Context, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var m members
-	var s jsonscan.Scanner
-	if err := m.read(&s, body); err != nil {
-		return "", fmt.Errorf("the document is not strict JSON: %w", err)
-	}
-	// OpenID Connect Discovery 1.0 section 4.3: without this, one issuer could hand in keys for another.
-	if name, ok := m.text(m.find("issuer")); !ok || string(name) != r.issuer {
-		return "", errors.New("the document is not of this issuer")
-	}
-	raw, ok := m.text(m.find("jwks_uri"))
-	at := string(raw)
-	if !ok || m.variant {
-		return "", errors.New("the document has no jwks_uri, or a name in another case")
-	}
-	if err := checkURL(at, r.fetch.InsecureHTTP); err != nil {
-		return "", fmt.Errorf("jwks_uri %q %w", at, err)
+	at, err := parseDiscovery(body, r.issuer, r.fetch.InsecureHTTP)
+	if err != nil {
+		return "", err
 	}
 	if at != r.found.at {
 		r.found.etag = ""
 	}
 	r.found.at, r.found.when = at, now
 	return at, nil
+}
+
+// parseDiscovery returns the jwks_uri of the discovery document of issuer.
+func parseDiscovery(body []byte, issuer string, insecureHTTP bool) (string, error) {
+	var m members
+	var s jsonscan.Scanner
+	if err := m.read(&s, body); err != nil {
+		return "", fmt.Errorf("the document is not strict JSON: %w", err)
+	}
+	// OpenID Connect Discovery 1.0 section 4.3: without this, one issuer could hand in keys for another.
+	if name, ok := m.text(m.find("issuer")); !ok || string(name) != issuer {
+		return "", errors.New("the document is not of this issuer")
+	}
+	at, ok := m.text(m.find("jwks_uri"))
+	if !ok || m.variant {
+		return "", errors.New("the document has no jwks_uri, or a name in another case")
+	}
+	if err := checkURL(string(at), insecureHTTP); err != nil {
+		return "", fmt.Errorf("jwks_uri %q %w", at, err)
+	}
+	return string(at), nil
 }

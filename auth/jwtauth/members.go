@@ -45,7 +45,6 @@ func (m *members) reset(data []byte) {
 	m.data, m.list, m.elems, m.tags, m.variant, m.odd = data, m.list[:0], m.elems[:0], m.tags[:0], false, false
 	m.names = m.names[:0]
 	m.decoded = nil // strings of the last token may still point into it
-	clear(m.words)
 }
 
 // read scans data, which must be one JSON object.
@@ -78,7 +77,9 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		v.name.end = len(m.names)
 		name = m.nameOf(&v)
 		for _, c := range name {
-			m.odd = m.odd || odd(rune(c))
+			if odd(rune(c)) {
+				m.odd = true
+			}
 		}
 		m.list = append(m.list, v)
 		m.tags = append(m.tags, tag(name))
@@ -124,8 +125,8 @@ func (m *members) find(name string) *member {
 	return nil
 }
 
-// lookup returns the member of exactly this name, or nil; nil for the empty name, which stands for none. A member whose name differs by case only sets variant: to another
-// reader of the token it would be this one.
+// lookup returns the member of exactly this name, or nil; nil for the empty name, which stands for none. A member whose name
+// differs by case only sets variant: to another reader of the token it would be this one.
 func (m *members) lookup(name string) *member {
 	if name == "" {
 		return nil

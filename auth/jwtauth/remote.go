@@ -18,7 +18,7 @@ import (
 // Fetch says how the keys of an issuer are fetched.
 type Fetch struct {
 	// Transport sends the requests. Nil means one of the verifier's own: no proxy, whatever the environment says (which way keys
-	// come decides who may enter, and belongs into the configuration), connections closed after use, 5 seconds to connect.
+	// come decides who may enter, and belongs in the configuration), connections closed after use, 5 seconds to connect.
 	// Whatever the transport, a fetch has 10 seconds, 512 KiB and three redirects within one host, and must not be compressed.
 	Transport http.RoundTripper
 	// MaxStale is how long keys are used after the last good fetch, while the issuer does not answer. Then its tokens are
@@ -30,7 +30,7 @@ type Fetch struct {
 }
 
 const (
-	maxWait      = 2 * time.Second  // of a request, for a fetch
+	maxWait      = 2 * time.Second  // of a request, for all the fetches it needs
 	fetchTimeout = 10 * time.Second // of a fetch, discovery included
 	cooldown     = 10 * time.Second // between fetches that unknown kids cause
 	maxMissing   = 1024             // kids known to be unknown
@@ -134,7 +134,7 @@ func (r *remote) key(ctx context.Context, h *header) (*key, time.Time, error) {
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		if err := wait(ctx, flight); err != nil {
+		if err := wait(ctx, flight, maxWait-now.Sub(asked)); err != nil {
 			return nil, time.Time{}, err
 		}
 	}
@@ -206,47 +206,49 @@ func (r *remote) run() {
 	ctx, cancel := context.WithTimeout(r.ctx, fetchTimeout)
 	defer cancel()
 	set, skipped, err := r.get(ctx, time.Now())
-
+	next, change := r.land(set, err)
+	if next > 0 {
+		r.tell(change, skipped, err) // outside the lock: a log may be slow
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer func() {
-		close(r.flight)
-		r.flight = nil
-	}()
-	if r.closed {
-		return
+	if next > 0 && !r.closed {
+		r.timer = time.AfterFunc(next, r.planned)
 	}
-	var next time.Duration
+	close(r.flight)
+	r.flight = nil
+}
+
+// change is how a set differs from the one before.
+type change struct{ keys, added, removed int }
+
+// land records how a fetch ended and publishes its set. next is when to fetch again, 0 after Close.
+func (r *remote) land(set *keySet, err error) (next time.Duration, c change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, change{}
+	}
 	if err != nil {
 		next = min(maxBackoff, time.Second<<min(r.failures, 6))
 		next -= rand.N(next / 4) // so that the replicas of a service do not come back as one
 		r.failures++
 		r.failed, r.retryAt = err, time.Now().Add(next)
 	} else {
+		c = r.publish(set)
 		r.failures, r.failed, r.retryAt = 0, nil, time.Time{}
 		next = set.soft - rand.N(set.soft/10)
 	}
-	r.timer = time.AfterFunc(next, r.planned)
-	r.publish(set, skipped, err)
+	return next, c
 }
 
 // publish makes set the one in force. A key that is still in it stays the same *key; one that is not is retired, and with it
 // everything that was remembered on its word. r.mu is held.
-func (r *remote) publish(set *keySet, skipped []error, err error) {
-	log := r.logger
-	if log == nil {
-		log = slog.Default()
-	}
-	log = log.With(slog.String("issuer", r.issuer))
-	if err != nil {
-		log.Warn("jwtauth: keys could not be fetched", "error", err, "failures", r.failures)
-		return
-	}
-	var old keys
+func (r *remote) publish(set *keySet) change {
+	var old, gone keys
 	if s := r.set.Load(); s != nil {
 		old = s.keys
 	}
-	var gone keys
 	for _, o := range old {
 		if i := slices.IndexFunc(set.keys, o.same); i >= 0 {
 			set.keys[i] = o
@@ -258,11 +260,26 @@ func (r *remote) publish(set *keySet, skipped []error, err error) {
 	for _, k := range gone {
 		k.retired.Store(true)
 	}
-	if added := len(set.keys) - len(old) + len(gone); added > 0 || len(gone) > 0 {
-		log.Info("jwtauth: keys have changed", "keys", len(set.keys), "added", added, "removed", len(gone))
-		for _, err := range skipped {
-			log.Warn("jwtauth: a key of the set is not used", "error", err)
-		}
+	return change{len(set.keys), len(set.keys) - len(old) + len(gone), len(gone)}
+}
+
+// tell logs what a fetch brought.
+func (r *remote) tell(c change, skipped []error, err error) {
+	log := r.logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log = log.With(slog.String("issuer", r.issuer))
+	if err != nil {
+		log.Warn("jwtauth: keys could not be fetched", "error", err)
+		return
+	}
+	if c.added == 0 && c.removed == 0 {
+		return
+	}
+	log.Info("jwtauth: keys have changed", "keys", c.keys, "added", c.added, "removed", c.removed)
+	for _, err := range skipped {
+		log.Warn("jwtauth: a key of the set is not used", "error", err)
 	}
 }
 
@@ -294,14 +311,14 @@ func (r *remote) miss(kid string, now time.Time) {
 	r.missing[kid] = m
 }
 
-// wait waits for the end of a fetch.
-func wait(ctx context.Context, flight <-chan struct{}) error {
+// wait waits for the end of a fetch, at most for limit.
+func wait(ctx context.Context, flight <-chan struct{}, limit time.Duration) error {
 	select {
 	case <-flight:
 		return nil
 	default:
 	}
-	t := time.NewTimer(maxWait)
+	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
 	case <-flight:

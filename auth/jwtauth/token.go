@@ -47,6 +47,7 @@ func (s *scratch) release() {
 	s.head, s.body, s.tail = "", "", ""
 	s.rawClaims, s.signature, s.header = nil, nil, header{}
 	s.members.reset(nil)
+	clear(s.members.words)
 	clear(s.buf[:cap(s.buf)]) // a token is a credential: it does not lie around
 	scratches.Put(s)
 }
