@@ -95,7 +95,9 @@ func VerifyBytes(cfg Key, message, signature []byte) (ok bool, err error) {
 }
 
 // ParseDiscovery reads a discovery document.
-func ParseDiscovery(body []byte, issuer string) (string, error) { return parseDiscovery(body, issuer, false) }
+func ParseDiscovery(body []byte, issuer string) (string, error) {
+	return parseDiscovery(body, issuer, false)
+}
 
 // Freshness reads Cache-Control.
 var Freshness = freshness

@@ -12,7 +12,10 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/big"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +200,55 @@ func TestEveryJWTPeerVerifiesWhatItIsTimedFor(t *testing.T) {
 			if err := p.verify(string(forged)); err == nil {
 				t.Errorf("%s %s accepts a forged token", alg, p.name)
 			}
+		}
+	}
+}
+
+// How often the issuer is asked when somebody sends bad tokens: the counts of ours are asserted, those of go-oidc are logged. It has
+// no test double for time, so this one runs in no bubble; ours needs none, since nothing here waits for a clock.
+func TestFetchesThatBadTokensCause(t *testing.T) {
+	const n = 50
+	s := authtest.NewSigner(t, "ES256")
+	a := authtest.NewAuthority(t, jwtIssuer, s)
+	claims := authtest.Claims(jwtIssuer, jwtAudience, time.Now())
+	good := s.Token(claims)
+	forged := good[:strings.LastIndexByte(good, '.')+1] + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{1}, 64))
+
+	v, err := jwtauth.New(jwtauth.Config{Issuers: []jwtauth.Issuer{a.Issuer(jwtAudience, "ES256")}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close(context.Background()) })
+	o := oidc.NewVerifier(jwtIssuer, oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), &http.Client{Transport: a.Transport()}), a.JWKS()),
+		&oidc.Config{ClientID: jwtAudience, SupportedSigningAlgs: []string{"ES256"}})
+	for _, p := range []struct {
+		name                string
+		verify              func(string) error
+		badSignatures, kids int // -1 for not asserted
+	}{
+		{"mantlet", func(token string) error { _, err := v.Verify(context.Background(), token, time.Now()); return err }, 0, 1},
+		{"go-oidc", func(token string) error { _, err := o.Verify(context.Background(), token); return err }, -1, -1},
+	} {
+		if err := p.verify(good); err != nil {
+			t.Fatalf("%s: %v", p.name, err)
+		}
+		before := a.Fetches()
+		for range n {
+			if p.verify(forged) == nil {
+				t.Fatalf("%s accepts a forged token", p.name)
+			}
+		}
+		badSignatures := a.Fetches() - before
+		before = a.Fetches()
+		for i := range n {
+			if p.verify(s.Sign(authtest.With(s.Header(), "kid", fmt.Sprint("random-", i)), claims)) == nil {
+				t.Fatalf("%s accepts an unknown kid", p.name)
+			}
+		}
+		kids := a.Fetches() - before
+		t.Logf("report: %s: %d bad signatures under a known kid cause %d fetches, %d random kids %d", p.name, n, badSignatures, n, kids)
+		if p.badSignatures >= 0 && (badSignatures != p.badSignatures || kids != p.kids) {
+			t.Errorf("%s: want %d and %d", p.name, p.badSignatures, p.kids)
 		}
 	}
 }
