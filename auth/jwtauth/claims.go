@@ -39,9 +39,6 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	if err := is.times(m, e, now, leeway); err != nil {
 		return nil, err
 	}
-	if !until.IsZero() && until.Before(e.until) {
-		e.until = until
-	}
 
 	client := m.find("client_id")
 	if client == nil {
@@ -109,6 +106,13 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 			return nil, errMalformed
 		}
 	}
+	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
+	if !now.Before(e.until) {
+		return nil, errExpired
+	}
+	if !until.IsZero() && until.Before(e.until) {
+		e.until = until
+	}
 	return e, nil
 }
 
@@ -139,7 +143,7 @@ func (is *issuer) hears(m *members, aud *member) bool {
 	return false
 }
 
-// times checks exp, nbf and iat, and fills the times of e and its principal.
+// times reads exp, nbf and iat into e and its principal, and checks all but the end.
 func (is *issuer) times(m *members, e *entry, now time.Time, leeway time.Duration) error {
 	p := &e.principal
 	exp, ok := m.seconds(m.find("exp"), false)
@@ -188,10 +192,6 @@ func (is *issuer) times(m *members, e *entry, now time.Time, leeway time.Duratio
 			return errTime
 		}
 		p.AuthTime = time.Unix(at, 0).UTC()
-	}
-	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
-	if !now.Before(e.until) {
-		return errExpired
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ var (
 	errKey       = invalid("no key of the issuer fits kid and alg")
 	errSignature = invalid("signature is wrong")
 	errAudience  = invalid("aud does not hold this API")
-	errSubject   = invalid("sub is missing or malformed")
+	errSubject   = invalid("sub is missing")
 	errTime      = invalid("exp, nbf, iat or auth_time is missing or malformed")
 	errLifetime  = invalid("token lives longer than the issuer's MaxLifetime")
 	errEarly     = invalid("token is not valid yet")

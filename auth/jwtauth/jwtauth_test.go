@@ -179,6 +179,23 @@ func TestTheBoundariesOfTime(t *testing.T) {
 	}
 }
 
+func TestOnlyATokenThatWasGoodIsCalledExpired(t *testing.T) {
+	s := authtest.NewSigner(t, "HS256")
+	v := verifier(t, s.Issuer(issuer, audience))
+	old := authtest.With(authtest.Claims(issuer, audience, now.Add(-time.Hour)), "scope", "a")
+	if _, err := v.Verify(t.Context(), s.Token(old), now); !errors.Is(err, auth.ErrExpired) {
+		t.Errorf("%v", err)
+	}
+	for name, claims := range map[string]map[string]any{
+		"no sub": authtest.With(old, "sub", nil), "a scope with a quote": authtest.With(old, "scope", `a"`), "roles that are a string": authtest.With(old, "roles", "x"),
+		"another audience": authtest.With(old, "aud", "x"), "SUB beside sub": authtest.With(old, "SUB", "x"),
+	} {
+		if _, err := v.Verify(t.Context(), s.Token(claims), now); !errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestClaimsFillThePrincipal(t *testing.T) {
 	s := authtest.NewSigner(t, "EdDSA")
 	base := authtest.Claims(issuer, audience, now)

@@ -20,8 +20,8 @@ type members struct {
 	joined  []byte
 	// variant says that a lookup met a name that differs from the wanted one by case only.
 	variant bool
-	odd     bool     // some name has upper case or non-ASCII characters
 	tags    []uint16 // of the names in list
+	odds    []int    // the members whose names have upper case or non-ASCII characters
 }
 
 type span struct{ start, end int }
@@ -42,8 +42,7 @@ var (
 )
 
 func (m *members) reset(data []byte) {
-	m.data, m.list, m.elems, m.tags, m.variant, m.odd = data, m.list[:0], m.elems[:0], m.tags[:0], false, false
-	m.names = m.names[:0]
+	m.data, m.list, m.elems, m.names, m.tags, m.odds, m.variant = data, m.list[:0], m.elems[:0], m.names[:0], m.tags[:0], m.odds[:0], false
 	m.decoded = nil // strings of the last token may still point into it
 }
 
@@ -78,7 +77,8 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		name = m.nameOf(&v)
 		for _, c := range name {
 			if odd(rune(c)) {
-				m.odd = true
+				m.odds = append(m.odds, len(m.list))
+				break
 			}
 		}
 		m.list = append(m.list, v)
@@ -111,30 +111,33 @@ func tag[T string | []byte](name T) uint16 {
 	return uint16(len(name))<<8 | uint16(name[0])
 }
 
-// find is lookup for a name in lower case. Each token is asked for about twenty of them, most of which it does not have.
-func (m *members) find(name string) *member {
-	if m.odd {
-		return m.lookup(name)
-	}
+// find returns the member of exactly this name, which is in lower case, or nil. A member whose name differs by case only sets
+// variant: to another reader of the token it would be this one. A token is asked for about twenty names, most of which it does
+// not have.
+func (m *members) find(name string) (found *member) {
 	want := tag(name)
 	for i, t := range m.tags {
 		if t == want && string(m.nameOf(&m.list[i])) == name {
-			return &m.list[i]
+			found = &m.list[i]
+			break
 		}
 	}
-	return nil
+	for _, i := range m.odds {
+		if strings.EqualFold(string(m.nameOf(&m.list[i])), name) {
+			m.variant = true
+		}
+	}
+	return found
 }
 
-// lookup returns the member of exactly this name, or nil; nil for the empty name, which stands for none. A member whose name
-// differs by case only sets variant: to another reader of the token it would be this one.
-func (m *members) lookup(name string) *member {
+// lookup is find for any name. The empty one stands for none.
+func (m *members) lookup(name string) (found *member) {
 	if name == "" {
 		return nil
 	}
-	if !m.odd && !strings.ContainsFunc(name, odd) {
+	if !strings.ContainsFunc(name, odd) {
 		return m.find(name)
 	}
-	var found *member
 	for i := range m.list {
 		v := &m.list[i]
 		switch got := m.nameOf(v); {
