@@ -171,7 +171,7 @@ func (r *remote) ask(h *header, set *keySet, young bool, now time.Time) (<-chan 
 	if young {
 		if now.Before(r.kidAt) {
 			if r.failed != nil {
-				return nil, r.unavailableLocked(now) // nobody knows whether there are newer keys
+				return nil, r.unavailableLocked(now) // the timer is late: nobody knows whether there are newer keys
 			}
 			return nil, errKey
 		}

@@ -357,6 +357,65 @@ func TestAnOutageIs503WithRetryAfterAndWithoutAChallenge(t *testing.T) {
 	}
 }
 
+// The set holds the good key each time; what is around it is what is refused.
+func TestAGoodKeyInABadReplyIsNotUsed(t *testing.T) {
+	s := authtest.NewSigner(t, "ES256")
+	good := jwks(t, s)
+	head := func(name, value string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(name, value)
+			_, _ = io.WriteString(w, good)
+		})
+	}
+	for name, c := range map[string]struct {
+		answer http.Handler
+		good   bool
+	}{
+		"as it should be":          {authtest.Text(good), true},
+		"with a strange type":      {head("Content-Type", "text/plain"), true},
+		"said to be identity":      {head("Content-Encoding", "identity"), true},
+		"said to be compressed":    {head("Content-Encoding", "br"), false},
+		"512 KiB":                  {authtest.Text(good + strings.Repeat(" ", 512<<10-len(good))), true},
+		"512 KiB and a byte":       {authtest.Text(good + strings.Repeat(" ", 512<<10-len(good)+1)), false},
+		"beside 99 keys":           {authtest.Text(strings.Replace(good, "[", "["+strings.Repeat("{},", 99), 1)), true},
+		"beside 100 keys":          {authtest.Text(strings.Replace(good, "[", "["+strings.Repeat("{},", 100), 1)), false},
+		"beside another keys":      {authtest.Text(strings.Replace(good, "{", `{"keys":[],`, 1)), false},
+		"beside KEYS":              {authtest.Text(strings.Replace(good, "{", `{"KEYS":[],`, 1)), false},
+		"behind a byte order mark": {authtest.Text("\ufeff" + good), false},
+		"with a status of 203": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNonAuthoritativeInfo)
+			_, _ = io.WriteString(w, good)
+		}), false},
+		"behind a redirect elsewhere": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Host == "attacker.example" {
+				_, _ = io.WriteString(w, good)
+				return
+			}
+			http.Redirect(w, r, "https://attacker.example/jwks.json", http.StatusFound)
+		}), false},
+		"behind a redirect to http": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery != "" {
+				_, _ = io.WriteString(w, good)
+				return
+			}
+			http.Redirect(w, r, "http://issuer.example/jwks.json?plain", http.StatusFound)
+		}), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := authtest.NewAuthority(t, issuer)
+				a.Answer(c.answer)
+				err := verify(t, fetching(t, a.Issuer(audience, "ES256")), fresh(s))
+				if c.good {
+					is(t, err, nil)
+				} else {
+					is(t, err, auth.ErrUnavailable)
+				}
+			})
+		})
+	}
+}
+
 const (
 	maxBackoff   = time.Minute
 	fetchTimeout = 10 * time.Second
