@@ -52,6 +52,7 @@ func TestAnOddKeyIsLeftOutAndTheOthersStay(t *testing.T) {
 		return string(b)
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
+	x, y := unb64(t, ec["x"].(string)), unb64(t, ec["y"].(string))
 	bad := map[string]string{
 		"AKP (RFC 9964)":                `{"kty":"AKP","alg":"ML-DSA-44","kid":"k","pub":"AAAA"}`,
 		"no kty":                        with(ec, "kty", nil),
@@ -84,6 +85,7 @@ func TestAnOddKeyIsLeftOutAndTheOthersStay(t *testing.T) {
 		"a point off the curve":         with(ec, "x", ec["y"]),
 		"x one byte short":              with(ec, "x", b64(bytes.Repeat([]byte{1}, 31))),
 		"x one byte long":               with(ec, "x", b64(bytes.Repeat([]byte{1}, 33))),
+		"a byte of x in y":              with(ec, "x", b64(x[:31]), "y", b64(append(x[31:32:32], y...))),
 		"the point at infinity":         with(ec, "x", b64(make([]byte, 32)), "y", b64(make([]byte, 32))),
 		"P-384 that says P-256":         with(good, "crv", "P-256", "alg", nil),
 		"secp256k1":                     with(ec, "crv", "secp256k1"),
