@@ -153,7 +153,7 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 	case errors.Is(err, ErrNoCredential):
 		// RFC 6750 section 3.1: a client that tried another scheme did not know what is wanted; it gets the challenge
 		// alone, as if it had sent nothing.
-		if cred.Source == SourceBearer || cred.Source == SourceHeader {
+		if cred.Source == SourceBearer || cred.Source == SourceHeader || cred.Source == SourceDPoP && g.offers("DPoP") >= 0 {
 			return nil, errUnrecognised
 		}
 		return nil, err

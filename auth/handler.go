@@ -201,7 +201,7 @@ func (g *Gate) challenges(r *http.Request, fault Challenge, scopes []string) []s
 	}
 	used := 0
 	if cred, err := CredentialOf(r); err == nil && cred.Source == SourceDPoP {
-		used = max(0, slices.IndexFunc(list, func(c Challenge) bool { return strings.EqualFold(c.Scheme, "DPoP") }))
+		used = max(0, g.offers("DPoP"))
 	}
 	lines := make([]string, len(list))
 	for i, c := range list {
@@ -215,6 +215,11 @@ func (g *Gate) challenges(r *http.Request, fault Challenge, scopes []string) []s
 		lines[i] = c.String()
 	}
 	return lines
+}
+
+// offers returns the index of the scheme in g.schemes, -1 when no authenticator understands it.
+func (g *Gate) offers(scheme string) int {
+	return slices.IndexFunc(g.schemes, func(c Challenge) bool { return strings.EqualFold(c.Scheme, scheme) })
 }
 
 // retryAfter is e's wait in whole seconds, rounded up, at least one.
