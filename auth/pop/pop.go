@@ -35,8 +35,9 @@ type Config struct {
 	Leeway time.Duration
 	// Replay remembers proofs that were used. Nil means a store in memory, for this process alone.
 	Replay ReplayStore
-	// MaxProofs bounds the proofs the store in memory remembers, for one to two times MaxAge and Leeway. When a client fills its part, a
-	// 64th, further proofs of it and of those who share the part are refused with 503. Zero means 1,048,576, about 60 MiB when full.
+	// MaxProofs bounds the proofs the store in memory remembers, each for one to two times MaxAge and Leeway. A client has a 64th of them,
+	// which it may share with others by chance; when that is full, further proofs are refused with 503. Zero means 1,048,576: 80 MiB
+	// when full, and some 120 requests a second without end for one client at the default MaxAge.
 	MaxProofs int
 	// RequireNonce demands a nonce of ours in every proof (RFC 9449 section 9), so that proofs cannot be made in advance by whoever
 	// could use the client's key for a moment. The Gate sends it with every answer to a request that has a proof.
