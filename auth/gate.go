@@ -167,7 +167,7 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	for _, rule := range g.rules {
-		if err := rule(r, p); err != nil {
+		if err := rule(g, r, p); err != nil {
 			return nil, err
 		}
 	}

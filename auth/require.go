@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// rule is one demand beside the scopes of a Gate: nil lets the caller through.
-type rule func(r *http.Request, p *Principal) error
+// rule is one demand beside the scopes of a Gate: nil lets the caller through. g is the Gate that asks, which may demand more than
+// the one the rule was made with.
+type rule func(g *Gate, r *http.Request, p *Principal) error
 
 // with returns a copy of g that has one rule more.
 func (g *Gate) with(x rule) *Gate {
@@ -57,11 +58,7 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 			sets = append(sets, set)
 		}
 	}
-	var always []string
-	if g != nil {
-		always = g.scopes
-	}
-	return g.with(func(_ *http.Request, p *Principal) error {
+	return g.with(func(g *Gate, _ *http.Request, p *Principal) error {
 		for _, set := range sets {
 			if p.HasScopes(set...) {
 				return nil
@@ -69,7 +66,7 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 		}
 		e := &Error{Code: CodeInsufficientScope, KeyID: p.KeyID, Err: ErrInsufficientScope}
 		if len(sets) > 0 {
-			e.Scopes = union(always, sets[0])
+			e.Scopes = union(g.scopes, sets[0])
 		}
 		return e
 	})
@@ -79,11 +76,7 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 // caller is known by then, and is not in the context yet. A string may hold several scopes. What f needs to know must stand
 // outside the body; for the other case see [Gate.BodyScopesHandler]. f must be safe for concurrent use.
 func (g *Gate) RequireFunc(f func(r *http.Request) []string) *Gate {
-	var always []string
-	if g != nil {
-		always = g.scopes
-	}
-	return g.with(func(r *http.Request, p *Principal) error {
+	return g.with(func(g *Gate, r *http.Request, p *Principal) error {
 		if f == nil {
 			return errNotMade // nobody can say what is needed
 		}
@@ -91,7 +84,7 @@ func (g *Gate) RequireFunc(f func(r *http.Request) []string) *Gate {
 		if p.HasScopes(needs...) {
 			return nil
 		}
-		return authorize(p, union(always, needs))
+		return authorize(p, union(g.scopes, needs))
 	})
 }
 
@@ -115,7 +108,7 @@ func union(a, b []string) []string {
 // A negative maxAge, or an acr value that is not printable ASCII without space, quotation mark and backslash, is met by nobody.
 func (g *Gate) RequireAuthentication(maxAge time.Duration, acrValues ...string) *Gate {
 	acrValues = slices.Clone(acrValues)
-	return g.with(func(_ *http.Request, p *Principal) error {
+	return g.with(func(_ *Gate, _ *http.Request, p *Principal) error {
 		strong := len(acrValues) == 0 || ValidScope(p.ACR) && slices.Contains(acrValues, p.ACR)
 		recent := maxAge == 0 || !p.AuthTime.IsZero() && time.Since(p.AuthTime) <= maxAge
 		if strong && recent {
@@ -148,7 +141,7 @@ func (f AuthorizerFunc) Authorize(ctx context.Context, p *Principal, r *http.Req
 
 // RequireAuthorizer returns a Gate that asks a beside what g demands; g is unchanged. A nil a refuses everyone with 503.
 func (g *Gate) RequireAuthorizer(a Authorizer) *Gate {
-	return g.with(func(r *http.Request, p *Principal) error {
+	return g.with(func(_ *Gate, r *http.Request, p *Principal) error {
 		if a == nil {
 			return errNotMade
 		}

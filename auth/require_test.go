@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/authtest"
+	"github.com/mantlet-go/mantlet/internal/memhttp"
 )
 
 const metadataURL = "https://api.example/.well-known/oauth-protected-resource/mcp"
@@ -125,6 +127,7 @@ func TestOneOfTheAlternativesIsEnough(t *testing.T) {
 	}{
 		{base.RequireAny("b"), ""}, {base.RequireAny("x", "b"), ""}, {base.RequireAny("a b"), ""}, {base.RequireAny("x", "a b"), ""},
 		{base.RequireAny("b x", "y"), "a b x"}, {base.RequireAny("x", "y"), "a x"}, {base.RequireAny("B"), "a B"}, {base.RequireAny("b").RequireAny("x"), "a x"},
+		{base.RequireAny("x").Require("b"), "a b x"}, // what is demanded later is told too
 		{base.RequireAny(), "-"}, {base.RequireAny(""), "-"}, {base.RequireAny(" ", ""), "-"},
 	} {
 		w, ran := serve(c.g.Handler, authtest.Request("GET", "/", ""))
@@ -221,6 +224,7 @@ func TestStepUpIsAskedForWhenTheAuthenticationIsWeakOrOld(t *testing.T) {
 			{"too weak", at("bronze", 0).RequireAuthentication(0, "gold", "silver"), `acr_values="gold silver"`},
 			{"both", at("Gold", time.Hour).RequireAuthentication(time.Minute, "gold"), `acr_values="gold", max_age="60"`},
 			{"no time", never.RequireAuthentication(time.Hour), `max_age="3600"`},
+			{"no time, however patient", never.RequireAuthentication(math.MaxInt64), `max_age="9223372036"`},
 			{"no acr", never.RequireAuthentication(0, "gold"), `acr_values="gold"`},
 			{"an empty acr is nobody's", never.RequireAuthentication(0, ""), ``},
 			{"a negative age", at("gold", 0).RequireAuthentication(-1), ``},
@@ -294,7 +298,8 @@ func TestRulesAddUpAndAGateOfNothingStaysClosed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	base := gate(t, authtest.Accept(authtest.Principal(authtest.Scopes("a", "b")))).RequireAny("a")
+	// Three rules: a list that grows by appending has room for a fourth.
+	base := gate(t, authtest.Accept(authtest.Principal(authtest.Scopes("a", "b")))).RequireAny("a").RequireAny("a").RequireAny("a")
 	left, right := base.RequireAny("b"), base.RequireAny("x") // siblings must not share the memory of their parent's list
 	if _, err := left.Authenticate(authtest.Request("GET", "/", "")); err != nil {
 		t.Error(err)
@@ -320,5 +325,38 @@ func TestADPoPTokenIsNoBearerToken(t *testing.T) {
 	}
 	if c := (auth.Confirmation{JKT: "x"}); c.IsZero() || !(auth.Confirmation{}).IsZero() {
 		t.Error("IsZero")
+	}
+}
+
+// What leaves on the wire, in both versions of HTTP: one header line for each scheme, and two credentials are two also where a client
+// library would have folded them.
+func TestOverTheWireOfBothVersionsOfHTTP(t *testing.T) {
+	two := named{authtest.Refuse(auth.ErrNoCredential), []auth.Challenge{{Scheme: "DPoP", Algorithms: []string{"ES256"}}, {Scheme: "Bearer"}}}
+	h := gate(t, auth.AnyOf(two, authtest.Keys(t))).Handler(http.NotFoundHandler())
+	for name, opts := range map[string][]memhttp.Option{"HTTP/1.1": nil, "HTTP/2": {memhttp.HTTP2()}} {
+		s := memhttp.New(t, h, opts...)
+		for path, header := range map[string]http.Header{
+			"/": nil, "//": nil, "/a/../b": nil, "/%2e%2e/": nil, "/a%2Fb": nil, "/?access_token=x": nil, "/two": {"Authorization": {"Bearer a", "Bearer b"}}, "/both": {"Authorization": {"DPoP a"}, "Api-Key": {"b"}},
+		} {
+			r, err := http.NewRequest("GET", s.URL+path, nil) // the client sends a path as it is
+			if err != nil {
+				t.Fatal(err)
+			}
+			if header != nil {
+				r.Header = header
+			}
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			want := 401
+			if header != nil {
+				want = 400
+			}
+			if got := resp.Header.Values("WWW-Authenticate"); resp.StatusCode != want || len(got) != 2 || !strings.HasPrefix(got[0], "DPoP ") || !strings.HasPrefix(got[1], "Bearer ") {
+				t.Errorf("%s %s: %d %q", name, path, resp.StatusCode, got)
+			}
+		}
 	}
 }

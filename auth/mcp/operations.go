@@ -108,7 +108,7 @@ func pick(m map[string][]string, name string) ([]string, bool) {
 		return nil, true
 	}
 	needs, ok := m[name]
-	if !ok || name == "*" { // "*" is no name: nobody may use it to be somebody else
+	if !ok {
 		needs, ok = m["*"]
 	}
 	return needs, ok

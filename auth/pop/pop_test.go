@@ -468,6 +468,34 @@ func TestTheStoreIsBoundedAndFullMeansNo(t *testing.T) {
 	})
 }
 
+// seen is a store that notes what it is asked.
+type seen struct {
+	keys  [][32]byte
+	until []time.Time
+}
+
+func (s *seen) Burn(_ context.Context, key [32]byte, until time.Time) (bool, error) {
+	s.keys, s.until = append(s.keys, key), append(s.until, until)
+	return true, nil
+}
+
+func TestAStoreIsToldTheClientTheProofAndTheTime(t *testing.T) {
+	c, other := newClient(t, "EdDSA"), newClient(t, "EdDSA")
+	s := &seen{}
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}, "o": {JKT: other.thumbprint()}}, Replay: s})
+	now := time.Now().Truncate(time.Second)
+	jti := func(s string) func(_, cl map[string]any) { return func(_, cl map[string]any) { cl["jti"] = s } }
+	for _, r := range []*http.Request{c.request("t", now, jti("a")), c.request("t", now, jti("b")), other.request("o", now, jti("a"))} {
+		if _, err := v.Authenticate(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, proof := func(i int) string { return string(s.keys[i][:16]) }, func(i int) string { return string(s.keys[i][16:]) }
+	if client(0) != client(1) || client(0) == client(2) || proof(0) == proof(1) || proof(0) == proof(2) || !s.until[0].Equal(now.Add(time.Minute)) {
+		t.Errorf("%x until %v", s.keys, s.until)
+	}
+}
+
 type brokenStore struct{ err error }
 
 func (b brokenStore) Burn(context.Context, [32]byte, time.Time) (bool, error) { return true, b.err }
