@@ -150,13 +150,16 @@ func (g *Gate) refuseBody(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	x.RefuseWith(w, r, d, g.deny)
 }
 
+// noFacts stands for an error that has none. Nobody writes to it.
+var noFacts Error
+
 // denial turns a reason into what leaves: status by code, and the headers of RFC 6750 section 3.
 func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 	code := CodeOf(err)
 	d := &deny.Denial{Code: deny.Code(code), Stage: stage, Cause: err}
 	var e *Error
 	if !errors.As(err, &e) || e == nil {
-		e = &Error{}
+		e = &noFacts
 	}
 	// fault is what the challenge of the scheme that the client used says more than those of the others.
 	var fault Challenge

@@ -238,8 +238,8 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Princip
 	if !strings.HasPrefix(token, v.cfg.TokenPrefix) {
 		return nil, auth.ErrNoCredential
 	}
-	if token == "" || len(token) > v.cfg.MaxTokenBytes || !isToken(token) {
-		return nil, errShape // nobody issued it, so nobody need be asked
+	if token == "" || len(token) > v.cfg.MaxTokenBytes {
+		return nil, errShape
 	}
 	key, now := digestOf(token), time.Now()
 	if a, ok := v.accepted.get(key, now); ok {
@@ -247,6 +247,9 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Princip
 	}
 	if a, ok := v.refused.get(key, now); ok {
 		return nil, a.err
+	}
+	if !isToken(token) {
+		return nil, errShape // nobody issued it, so nobody need be asked
 	}
 	v.mu.Lock()
 	f := v.flights[key]
