@@ -131,7 +131,7 @@ func TestAResourceThatWasNotMadeAnswersNothing(t *testing.T) {
 		if w := get(m, "GET", "/"); w.Code != 404 || m.MetadataURL() != "" || m.URL() != "" || m.Pattern() == "" {
 			t.Errorf("%d", w.Code)
 		}
-		if w := get(m.Handler(http.RedirectHandler("/", 307)), "GET", "/"); w.Code != 307 {
+		if w := get(m.Handler(http.RedirectHandler("/", http.StatusTemporaryRedirect)), "GET", "/"); w.Code != 307 {
 			t.Errorf("%d", w.Code)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -81,4 +82,31 @@ func Example() {
 	// 200 []
 	// 401 [DPoP realm="api", error="invalid_dpop_proof", algs="ES256 EdDSA"]
 	// 401 [DPoP realm="api", error="invalid_token", algs="ES256 EdDSA"]
+}
+
+// Tokens bound to client certificates, with TLS ending at a proxy on the internal network.
+func Example_certificates() {
+	certificate := []byte("the DER of the client's certificate")
+	sum := sha256.Sum256(certificate)
+	bound, err := pop.New(pop.Config{
+		Tokens: verifierFunc(func(token string) (*auth.Principal, error) {
+			return &auth.Principal{Issuer: "https://login.example.com", Subject: "alice", Bound: auth.Confirmation{X5T: base64.RawURLEncoding.EncodeToString(sum[:])}}, nil
+		}),
+		Certificates:   true,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, peer := range []string{"10.1.2.3:40000", "192.0.2.1:40000"} {
+		r := httptest.NewRequest("POST", "/v1/chat/completions", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("Authorization", "Bearer an-access-token")
+		r.Header.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString(certificate)+":") // RFC 9440
+		_, err := bound.Authenticate(r)
+		fmt.Println(peer, err)
+	}
+	// Output:
+	// 10.1.2.3:40000 <nil>
+	// 192.0.2.1:40000 pop: token is bound to a certificate that the client did not show: auth: credential is not valid
 }

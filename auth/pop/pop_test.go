@@ -31,6 +31,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/authtest"
+	"github.com/mantlet-go/mantlet/auth/introspect"
 	"github.com/mantlet-go/mantlet/auth/pop"
 )
 
@@ -842,5 +843,38 @@ func TestNewNamesEveryFault(t *testing.T) {
 	}
 	if _, err := pop.New(pop.Config{Tokens: tokens{}, URLs: []string{"http://127.0.0.1:8080"}, InsecureHTTP: true, Leeway: -1}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The two together: a token whose issuer says which key it is bound to.
+func TestATokenOfIntrospectionIsBoundToItsKey(t *testing.T) {
+	c := newClient(t, "ES256")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"active":true,"sub":"alice","token_type":"DPoP","cnf":{"jkt":%q}}`, c.thumbprint())
+	}))
+	defer server.Close()
+	asked, err := introspect.New(introspect.Config{Endpoint: server.URL, InsecureHTTP: true, ClientID: "api", ClientSecret: "s" + "ecret", Issuer: "https://login.example.com", SkipAudience: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close(context.Background())
+	v := verifier(t, pop.Config{Tokens: asked})
+	for range 2 { // asked, and remembered: every proof is its own
+		if p, err := v.Authenticate(c.request("opaque", time.Now(), nil)); err != nil || p.Subject != "alice" || p.Method != auth.MethodIntrospection {
+			t.Errorf("%v, %v", p, err)
+		}
+	}
+	if _, err := v.Authenticate(newClient(t, "ES256").request("opaque", time.Now(), nil)); !errors.Is(err, auth.ErrInvalid) {
+		t.Errorf("another key: %v", err)
+	}
+	for name, a := range map[string]auth.Authenticator{"pop": v, "introspect": asked} {
+		if _, err := a.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer("opaque"))); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("%s takes the token alone: %v", name, err)
+		}
+	}
+	server.Close()
+	if _, err := v.Authenticate(c.request("never-seen", time.Now(), nil)); !errors.Is(err, auth.ErrUnavailable) {
+		t.Errorf("an outage: %v", err)
 	}
 }
