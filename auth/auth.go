@@ -43,7 +43,8 @@ type TokenVerifier interface {
 }
 
 // Challenger is an [Authenticator] whose challenges are not just the scheme Bearer. A [Gate] asks once, when it is made, and sends one
-// WWW-Authenticate header for each scheme of its authenticators, the first of each scheme counting.
+// WWW-Authenticate header for each scheme of its authenticators, the first of each scheme counting. An authenticator that wraps another
+// passes this on, and [Announcer] too.
 type Challenger interface {
 	Authenticator
 	// Challenges returns the schemes that are understood, with the parameters that never change. The Gate adds the others.

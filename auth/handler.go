@@ -27,11 +27,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
-		if g != nil && g.proxies != nil {
-			// First, so that our trusted proxies decide before an authenticator asks for the address.
-			x.Addr(r, g.proxies)
-		}
 		if g != nil {
+			if g.proxies != nil {
+				// First, so that our trusted proxies decide before an authenticator asks for the address.
+				x.Addr(r, g.proxies)
+			}
 			for _, a := range g.talkers {
 				a.Announce(w.Header(), r)
 			}

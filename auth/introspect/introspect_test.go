@@ -214,7 +214,9 @@ func TestAnOutageIs503AndNotABadToken(t *testing.T) {
 			w.Header().Set("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")
 			w.WriteHeader(503)
 		}, 0},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect) }, 0},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
+		}, 0},
 		"a web page": {func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") }, 0},
 		"a signed answer": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/token-introspection+jwt")

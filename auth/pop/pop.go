@@ -280,7 +280,7 @@ func (v *Verifier) Announce(h http.Header, r *http.Request) {
 	}
 }
 
-// ReplayStore remembers which proofs were used. Implementations are safe for concurrent use.
+// ReplayStore remembers which proofs were used. Implementations are safe for concurrent use; package replaytest checks them.
 type ReplayStore interface {
 	// Burn records key until the given time and reports whether it was not there, as one atomic step: of any number of calls at once,
 	// in any number of processes, one gets true. An error means that it could not be decided; the request is then refused with 503.
