@@ -22,6 +22,16 @@ func WithProof(v *Verifier, r *http.Request, token string, now time.Time) error 
 	return err
 }
 
+// PublicKey returns the key that a JWK spells.
+func PublicKey(jwk, alg string) (any, error) {
+	o, ok := strict.Read([]byte(jwk), jwkNames...)
+	if !ok {
+		return nil, errJWK
+	}
+	key, _, err := publicKey(o, alg, algorithms[alg])
+	return key, err
+}
+
 // Thumbprint returns the thumbprint of a JWK.
 func Thumbprint(jwk, alg string) (string, error) {
 	o, ok := strict.Read([]byte(jwk), jwkNames...)
