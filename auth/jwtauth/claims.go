@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/strict"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
@@ -25,9 +26,6 @@ const (
 // judge decides about the claims of a token whose signature is good, at the time now. until is when the key must be looked for
 // again; zero for never.
 func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Duration) (*entry, error) {
-	if m.find("cnf") != nil {
-		return nil, errBound
-	}
 	if m.find("at_hash") != nil || m.find("c_hash") != nil {
 		return nil, errIDToken // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
 	}
@@ -36,6 +34,25 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	}
 	e := &entry{key: k, principal: auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}}
 	p := &e.principal
+	if v := m.find("cnf"); v != nil {
+		if v.kind != jsonscan.ObjectStart {
+			return nil, errCnf
+		}
+		cnf, ok := strict.Read(m.data[v.value.start:v.value.end], "jkt", "x5t#S256")
+		if !ok {
+			return nil, errCnf
+		}
+		if p.Bound.JKT, p.Bound.X5T, ok = strict.Confirmation(cnf); !ok {
+			return nil, errCnf
+		}
+	}
+	if v := m.find("acr"); v != nil {
+		acr, ok := m.text(v)
+		if !ok || !plain(acr) {
+			return nil, errMalformed
+		}
+		p.ACR = string(acr)
+	}
 	if err := is.times(m, e, now, leeway); err != nil {
 		return nil, err
 	}
@@ -159,7 +176,6 @@ func (is *issuer) times(m *members, e *entry, now time.Time, leeway time.Duratio
 		}
 		e.issued = time.Unix(iat, 0).UTC()
 		e.from = e.issued.Add(-leeway)
-		p.AuthTime = e.issued
 	}
 	if v := m.find("nbf"); v != nil {
 		nbf, ok := m.seconds(v, true)

@@ -36,6 +36,7 @@ var (
 	errTime      = invalid("exp, nbf, iat or auth_time is missing or malformed")
 	errLifetime  = invalid("token lives longer than the issuer's MaxLifetime")
 	errEarly     = invalid("token is not valid yet")
+	errCnf       = invalid("cnf is malformed, or binds the token in a way that cannot be checked")
 	errBound     = invalid("token is bound to a key (cnf) and was sent as a bearer token")
 	errIDToken   = invalid("token is an ID token")
 	errMalformed = invalid("a claim has the wrong type or characters")

@@ -2,6 +2,7 @@ package jwtauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -293,8 +294,25 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 //
 // The Principal may be shared with other uses of the token: to change one, change its Clone. Errors wrap [auth.ErrInvalid];
 // [auth.ErrExpired] for a token whose signature is good and whose time is over; [auth.ErrUnavailable], with a RetryAfter, when the
-// keys of the issuer cannot be had; or are what Config.Revoked said.
+// keys of the issuer cannot be had; or are what Config.Revoked said. A token that is bound to a key or certificate is [auth.ErrInvalid].
 func (v *Verifier) Verify(ctx context.Context, token string, now time.Time) (*auth.Principal, error) {
+	return v.accept(ctx, token, now, false)
+}
+
+// VerifyToken implements [auth.TokenVerifier]: it is [Verifier.Verify] for package pop, which checks what Principal.Bound demands. A token
+// that does not have exactly two dots is [auth.ErrNoCredential].
+func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Principal, error) {
+	if v == nil || len(v.issuers) == 0 {
+		return nil, errNotMade
+	}
+	if !shaped(token) {
+		return nil, auth.ErrNoCredential
+	}
+	return v.accept(ctx, token, time.Now(), true)
+}
+
+// accept is Verify, for bound tokens too if the caller checks their proof.
+func (v *Verifier) accept(ctx context.Context, token string, now time.Time, bound bool) (*auth.Principal, error) {
 	if v == nil || len(v.issuers) == 0 {
 		return nil, errNotMade
 	}
@@ -304,26 +322,31 @@ func (v *Verifier) Verify(ctx context.Context, token string, now time.Time) (*au
 	if !shaped(token) {
 		return nil, errShape
 	}
-	if v.cache == nil {
-		return v.admit(v.verify(ctx, token, now))
+	var sum [sha256.Size]byte
+	var e *entry
+	if v.cache != nil {
+		sum = digest(token)
+		e = v.cache.get(&sum, now)
 	}
-	sum := digest(token)
-	if e := v.cache.get(&sum, now); e != nil {
-		return v.admit(e, nil)
+	fresh := e == nil
+	if fresh {
+		var err error
+		if e, err = v.verify(ctx, token, now); err != nil {
+			return nil, err
+		}
 	}
-	e, err := v.verify(ctx, token, now)
-	if err == nil {
+	if !bound && !e.principal.Bound.IsZero() {
+		return nil, errBound
+	}
+	if fresh && v.cache != nil {
 		e.sum = sum
 		v.cache.put(e, now)
 	}
-	return v.admit(e, err)
+	return v.admit(e)
 }
 
 // admit asks the deny list, which has the last word on every use.
-func (v *Verifier) admit(e *entry, err error) (*auth.Principal, error) {
-	if err != nil {
-		return nil, err
-	}
+func (v *Verifier) admit(e *entry) (*auth.Principal, error) {
 	if v.revoked != nil {
 		if err := v.revoked(Token{Principal: &e.principal, ID: e.id, IssuedAt: e.issued}); err != nil {
 			return nil, err

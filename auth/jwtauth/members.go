@@ -61,6 +61,7 @@ func (m *members) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		}
 	case 1:
 		if k == jsonscan.ObjectEnd || k == jsonscan.ArrayEnd {
+			m.list[len(m.list)-1].value.end = end // the whole container
 			return nil
 		}
 		name, _ := p.Key(0)

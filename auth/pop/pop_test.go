@@ -32,6 +32,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/authtest"
 	"github.com/mantlet-go/mantlet/auth/introspect"
+	"github.com/mantlet-go/mantlet/auth/jwtauth"
 	"github.com/mantlet-go/mantlet/auth/pop"
 )
 
@@ -876,5 +877,35 @@ func TestATokenOfIntrospectionIsBoundToItsKey(t *testing.T) {
 	server.Close()
 	if _, err := v.Authenticate(c.request("never-seen", time.Now(), nil)); !errors.Is(err, auth.ErrUnavailable) {
 		t.Errorf("an outage: %v", err)
+	}
+}
+
+// The same for a signed token.
+func TestAJWTIsBoundToItsKey(t *testing.T) {
+	s, c := authtest.NewSigner(t, "ES256"), newClient(t, "ES256")
+	signed, err := jwtauth.New(jwtauth.Config{Issuers: []jwtauth.Issuer{s.Issuer("https://login.example.com", "api")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := authtest.Claims("https://login.example.com", "api", time.Now())
+	token := s.Token(authtest.With(claims, "cnf", map[string]any{"jkt": c.thumbprint()}))
+	v := verifier(t, pop.Config{Tokens: signed})
+	for range 2 { // verified, and remembered
+		if p, err := v.Authenticate(c.request(token, time.Now(), nil)); err != nil || p.Bound.JKT != c.thumbprint() || p.Method != auth.MethodJWT {
+			t.Errorf("%v, %v", p, err)
+		}
+		for name, a := range map[string]auth.Authenticator{"pop": v, "jwtauth": signed} {
+			if _, err := a.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer(token))); !errors.Is(err, auth.ErrInvalid) {
+				t.Errorf("%s takes the token alone: %v", name, err)
+			}
+		}
+	}
+	for name, cnf := range map[string]any{"kid": map[string]any{"kid": "1"}, "empty": map[string]any{}, "half": map[string]any{"jkt": "AAAA"}, "a word": "x", "JKT": map[string]any{"JKT": c.thumbprint()}} {
+		if _, err := signed.VerifyToken(t.Context(), s.Token(authtest.With(claims, "cnf", cnf))); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("cnf %s: %v", name, err)
+		}
+	}
+	if _, err := v.Authenticate(c.request(s.Token(claims), time.Now(), nil)); !errors.Is(err, auth.ErrInvalid) {
+		t.Errorf("an unbound token: %v", err)
 	}
 }
