@@ -86,8 +86,9 @@ type Config struct {
 	// DefaultReadTimeout; a negative value is refused. A ResponseWriter that has no deadlines (httptest.ResponseRecorder) has
 	// no such bound, and shadow mode has none: a deadline that fires would take the body away from the handler.
 	ReadTimeout time.Duration
-	// Shadow lets every request pass untouched and only records what would have been refused (log, findings of the
-	// audit record). A body over MaxBody is handed on as it arrives.
+	// Shadow lets every request pass and only records what would have been refused (log, findings of the audit record).
+	// The handler begins when the body has arrived, or as much of it as MaxBody, and reads the bytes that were sent; their
+	// framing (chunks) is not kept.
 	Shadow bool
 	// Deny replaces the reply to a refused request, unless an outer sanitize.Errors decides. errors.As finds the *Error
 	// in err. nil means the standard reply.
@@ -124,7 +125,7 @@ type Limits struct {
 	// must be 1 to 1000: 1e10000000 makes the engine panic.
 	Exponent int
 	// InsecureAllowDuplicateKeys accepts two members of one name. Parsers disagree about which one counts; the schema
-	// judges each.
+	// judges each, and counts and compares (minProperties, const, enum, uniqueItems) with both.
 	InsecureAllowDuplicateKeys bool
 	// InsecureAllowFoldCollisions accepts names that differ only by case, among siblings and from a name that the schema
 	// declares for the object (for an Engine: for the top-level object). encoding/json, and so every Go upstream, takes

@@ -515,7 +515,7 @@ func (p *plan) sets(uses, owner []int) {
 		p.bits[i] = ^uint64(0) // all are of interest, and none has failed
 	}
 	for i := range p.steps {
-		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, bits: int32(len(p.bits))})
+		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, suspect: -1, bits: int32(len(p.bits))})
 		p.bits = append(p.bits, newMask(p.steps[i].n.bits)...)
 	}
 	// whole adds step i to m, and all that only it has a use for.

@@ -78,7 +78,7 @@ type Machine struct {
 	whys    []Failure // of the steps of a plan that is applied to a scalar
 	settled []verdict
 	runOf   []int32 // by plan: the run that was begun for it last
-	helpers []*node
+	helpers []int   // steps that apply
 	matched []uint64
 }
 
@@ -101,7 +101,10 @@ type run struct {
 	live  int // two masks in bits: the steps that are still of interest, and those that have failed but look out for constants
 	must  bool
 	dead  bool // it has failed
-	owner link
+	// suspect says that steps of this run, or what they asked for below, have met a name that differs from a declared one only by
+	// case.
+	suspect bool
+	owner   link
 }
 
 // eval is the state of one step.
@@ -112,6 +115,7 @@ type eval struct {
 	bits     int32 // where the presence of its names is noted, from the masks of the run on
 	marks    int32 // the first of its marks, or for an array of its items; -1 for none
 	seen     bool  // help has been here
+	suspect  int32 // an index of fails: a variant of a declared name, -1 for none
 	// matched is the first of the items that contains matched.
 	matched int32
 }
@@ -157,8 +161,8 @@ func (m *Machine) remember(first *int32, index int32) {
 	m.items[*first].set |= 1 << (index & 63)
 }
 
-// Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
-// are refused wherever the schema applies for sure; exact that the scan refuses a name that occurs twice.
+// Start prepares m for one scan of a document. fold says that member names which differ only by case from a name that a schema
+// declares are refused where that schema applies; exact that the scan refuses a name that occurs twice.
 func (m *Machine) Start(p *Program, fold, exact bool) {
 	m.root, m.fold, m.exact = p.root, fold, exact
 	m.refused, m.failure = false, Failure{}
@@ -410,9 +414,11 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 				looked = true
 			}
 		}
-		if !looked && sure && m.fold && m.variant(n, name) {
-			m.fail(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
-			continue
+		if !looked && m.fold && m.variant(n, name) {
+			m.suspect(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
+			if sure {
+				continue
+			}
 		}
 		if n.propertyNames != nil {
 			named := value{kind: jsonscan.String, raw: name, text: name, decoded: true}
@@ -492,13 +498,46 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	m.runs = append(m.runs, run{plan: n.plan, must: sure, owner: l})
 }
 
-// answer tells l the verdict.
+// suspect records that step s of run r has met a name that differs from a declared one only by case. Where the step applies for
+// sure that is the end. Elsewhere it is if the step turns out to apply: an alternative that fails says nothing about its names,
+// and one that failed because of them would let another one through.
+func (m *Machine) suspect(r, s int, why Failure) {
+	if m.runs[r].must && m.runs[r].plan.steps[s].must {
+		m.fail(r, s, why)
+		return
+	}
+	if e := &m.evals[m.runs[r].first+s]; e.suspect < 0 {
+		m.fails = append(m.fails, why)
+		e.suspect = int32(len(m.fails) - 1)
+		m.runs[r].suspect = true
+	}
+}
+
+// suspicion returns what the steps of run r that apply have met, nil for nothing.
+func (m *Machine) suspicion(r int, object bool) *Failure {
+	run := &m.runs[r]
+	if !run.suspect {
+		return nil
+	}
+	m.applying(r, 0, object)
+	for _, s := range m.helpers {
+		if i := m.evals[run.first+s].suspect; i >= 0 {
+			return &m.fails[i]
+		}
+	}
+	return nil
+}
+
+// answer tells l the verdict. why is the reason of a refusal; of a value that is right, a suspicion, or nothing.
 func (m *Machine) answer(l link, ok bool, why Failure) {
 	if l.run < 0 {
-		if !ok && !m.refused {
+		if why.Keyword != "" && !m.refused {
 			m.refused, m.failure = true, why
 		}
 		return
+	}
+	if ok && why.Keyword != "" {
+		m.suspect(int(l.run), int(l.step), why)
 	}
 	r, s := int(l.run), int(l.step)
 	e := &m.evals[m.runs[r].first+s]
@@ -507,7 +546,7 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 		if !ok {
 			why.mismatch, why.tag = why.tag, false
 			m.fail(r, s, why)
-		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact {
+		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact && l.nameEnd > 0 { // a member, not an element
 			live, _ := m.masks(&m.runs[r])
 			live.remove(st.settles)
 		}

@@ -17,6 +17,14 @@ func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 	whys := slices.Grow(m.whys[:0], len(p.steps))[:len(p.steps)]
 	m.whys = whys
 	m.work += len(whys)
+	// What costs little first: a string that is too long for the whole is not searched for the pattern of an alternative.
+	for s := range p.steps {
+		if p.steps[s].must {
+			if f := m.cheap(p.steps[s].n, v); f.Keyword != "" {
+				return false, f
+			}
+		}
+	}
 	why := func(i int) *Failure {
 		if whys[i].Keyword == "" {
 			return nil
@@ -42,6 +50,25 @@ func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 
 // local applies one node to a scalar. Without a failure the keyword is empty.
 func (m *Machine) local(n *node, v *value) Failure {
+	if f := m.cheap(n, v); f.Keyword != "" || v.kind != jsonscan.String || n.pattern == nil && n.format == nil {
+		return f
+	}
+	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
+		return Failure{Keyword: "pattern", At: v.start}
+	}
+	if n.format != nil {
+		if v.copied == "" {
+			v.copied = string(m.decode(v))
+		}
+		if !n.format(v.copied) {
+			return Failure{Keyword: "format", At: v.start, format: &n.formatName}
+		}
+	}
+	return Failure{}
+}
+
+// cheap is local without patterns and formats.
+func (m *Machine) cheap(n *node, v *value) Failure {
 	if n.always != 0 {
 		if n.always < 0 {
 			return Failure{Keyword: n.denies, At: v.start}
@@ -64,13 +91,9 @@ func (m *Machine) local(n *node, v *value) Failure {
 	case jsonscan.Number:
 		keyword = m.number(n, v.raw)
 	case jsonscan.String:
-		keyword = m.string(n, v)
+		keyword = m.length(n, v)
 	}
-	f := Failure{Keyword: keyword, At: v.start}
-	if keyword == "format" {
-		f.format = &n.formatName
-	}
-	return f
+	return Failure{Keyword: keyword, At: v.start}
 }
 
 func (m *Machine) integer(raw []byte) bool {
@@ -159,29 +182,16 @@ func (m *Machine) number(n *node, raw []byte) string {
 	return ""
 }
 
-// string returns the keyword that a string fails, "" for none.
-func (m *Machine) string(n *node, v *value) string {
-	if n.minLength > 0 || n.maxLen >= 0 {
-		// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
-		// the length mostly settles it without counting.
-		if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
-			switch chars := utf8.RuneCount(m.decode(v)); {
-			case chars < n.minLength:
-				return "minLength"
-			case n.maxLen >= 0 && chars > n.maxLen:
-				return "maxLength"
-			}
-		}
-	}
-	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
-		return "pattern"
-	}
-	if n.format != nil {
-		if v.copied == "" {
-			v.copied = string(m.decode(v))
-		}
-		if !n.format(v.copied) {
-			return "format"
+// length returns the keyword that the length of a string fails, "" for none.
+func (m *Machine) length(n *node, v *value) string {
+	// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
+	// the length mostly settles it without counting.
+	if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
+		switch chars := utf8.RuneCount(m.decode(v)); {
+		case chars < n.minLength:
+			return "minLength"
+		case n.maxLen >= 0 && chars > n.maxLen:
+			return "maxLength"
 		}
 	}
 	return ""
