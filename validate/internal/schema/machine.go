@@ -76,6 +76,7 @@ type Machine struct {
 	table   []entry
 	members []member  // of objects that are compared
 	whys    []Failure // of the steps of a plan that is applied to a scalar
+	reason  Failure   // why local was false
 	settled []verdict
 	runOf   []int32 // by plan: the run that was begun for it last
 	helpers []int   // steps that apply
@@ -386,11 +387,16 @@ func (m *Machine) top() *frame { return &m.frames[len(m.frames)-1] }
 func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v *value) {
 	p := m.runs[r].plan
 	steps := p.steps
+	row, known := p.names[string(name)]
 	for s := m.next(r, p.members, -1); s >= 0; s = m.next(r, p.members, s) {
 		m.work++
 		n := steps[s].n
+		var pr *property
+		if known {
+			pr = p.properties[row*len(steps)+s]
+		}
 		if m.evals[m.runs[r].first+s].fail >= 0 {
-			m.tagged(r, s, n, name, v)
+			m.tagged(r, s, pr, v)
 			continue
 		}
 		e := &m.evals[m.runs[r].first+s]
@@ -400,9 +406,8 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 		}
 		l := link{run: int32(r), step: int32(s), next: -1, nameStart: int32(nameStart), nameEnd: int32(nameEnd)}
 		sure := m.runs[r].must && steps[s].must
-		pr, known := n.names[string(name)]
-		looked := known && pr.declared
-		if known && pr.bit >= 0 {
+		looked := pr != nil && pr.declared
+		if pr != nil && pr.bit >= 0 {
 			m.bits[m.runs[r].live+int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
 		}
 		if looked {
@@ -422,7 +427,7 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 		}
 		if n.propertyNames != nil {
 			named := value{kind: jsonscan.String, raw: name, text: name, decoded: true}
-			if ok, _ := m.scalar(n.propertyNames.plan, &named); !ok {
+			if m.scalar(n.propertyNames.plan, &named) != nil {
 				m.fail(r, s, Failure{Keyword: "propertyNames", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 				continue
 			}
@@ -444,12 +449,11 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 
 // tagged lets a step that has failed see whether a constant says that the object was meant to be something else: a client
 // that sent an image with a typo wants to read of the typo, not that it is no text.
-func (m *Machine) tagged(r, s int, n *node, name []byte, v *value) {
+func (m *Machine) tagged(r, s int, pr *property, v *value) {
 	if v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
 		return
 	}
-	pr := n.names[string(name)]
-	if pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
+	if pr != nil && pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
 		m.fails[m.evals[m.runs[r].first+s].fail].mismatch = true
 		_, watch := m.masks(&m.runs[r])
 		watch[s>>6] &^= 1 << (s & 63)
@@ -478,8 +482,13 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	}
 	sure = sure && l.role == must
 	if v.kind != jsonscan.ObjectStart && v.kind != jsonscan.ArrayStart {
-		ok, why := m.scalar(n.plan, v)
-		m.answer(l, ok, why)
+		why := m.scalar(n.plan, v)
+		switch {
+		case why != nil:
+			m.answer(l, false, *why)
+		case l.role != must || l.run >= 0 && m.runs[l.run].plan.steps[l.step].decider:
+			m.answer(l, true, Failure{})
+		}
 		return
 	}
 	from := 0
