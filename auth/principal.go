@@ -49,6 +49,8 @@ type Principal struct {
 	AuthTime time.Time
 	// ExpiresAt is when the credential ends; zero means that it does not end by itself.
 	ExpiresAt time.Time
+	// ScopeUse records which Scopes are asked for and held. Nil records nothing.
+	ScopeUse *ScopeUse
 }
 
 // Identity is what makes a caller the same one as yesterday. It is comparable: use it as a map key instead of joining its
@@ -68,7 +70,11 @@ func (p *Principal) Identity() Identity {
 // HasScope reports whether p holds exactly this scope. There are no wildcards and no implied scopes. A nil Principal and
 // the empty scope are never a match.
 func (p *Principal) HasScope(scope string) bool {
-	return p != nil && scope != "" && slices.Contains(p.Scopes, scope)
+	if p == nil || scope == "" || !slices.Contains(p.Scopes, scope) {
+		return false
+	}
+	p.ScopeUse.mark(scope)
+	return true
 }
 
 // HasScopes reports whether p holds every one of the scopes. It is true for no scopes, unless p is nil.
@@ -103,7 +109,8 @@ func (p *Principal) AllowsModel(model string) bool {
 	return model != "" && slices.Contains(p.Models, model)
 }
 
-// Clone returns a copy of p that shares nothing with it. The difference between a nil and an empty Models list is kept.
+// Clone returns a copy of p that shares nothing with it but ScopeUse. The difference between a nil and an empty Models list is
+// kept.
 func (p *Principal) Clone() *Principal {
 	if p == nil {
 		return nil

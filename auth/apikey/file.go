@@ -170,7 +170,7 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 	if r, ok := s.records[rec.ID]; ok {
 		old = &r
 	}
-	if rec, err = next(old, rec); err != nil {
+	if rec, err = Next(old, rec); err != nil {
 		return Record{}, err
 	}
 	keys := make(map[string]Record, len(s.records)+1)
