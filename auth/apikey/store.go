@@ -92,7 +92,10 @@ type MemoryStore struct {
 func NewMemoryStore() *MemoryStore { return &MemoryStore{records: make(map[string]Record)} }
 
 // Load implements [Store].
-func (s *MemoryStore) Load(_ context.Context, since string) (Batch, error) {
+func (s *MemoryStore) Load(ctx context.Context, since string) (Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return Batch{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := Batch{Version: "m" + strconv.FormatUint(s.writes, 10)}
