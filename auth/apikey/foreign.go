@@ -144,7 +144,7 @@ var errWeak = fmt.Errorf("apikey: %w: %w", ErrWeak, auth.ErrInvalid)
 
 // Import makes a key of another system, in clear, one of this Manager. Its format must be in [Config.Foreign]; the record has an id like every
 // other, and the same life: it can be disabled, revoked and rotated, the successor being a key of our own form. A key that does
-// not fit its format is [ErrNotKey]; one that somebody could guess, by [EstimateBits] below 100, is [ErrWeak]; one that was
+// not fit its format is [ErrNotKey]; one that somebody could guess, by [EstimateBits] below 90, is [ErrWeak]; one that was
 // imported before is [ErrConflict]. The [Policy] applies as in [Manager.Create].
 func (m *Manager) Import(ctx context.Context, spec Spec, format, key string) (Record, error) {
 	f, err := m.formatOf(format)
@@ -213,7 +213,7 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 
 // minBits is what a key must have by estimate. A SHA-256 of less could be turned back by someone with a stolen store and patience;
 // 128 random bits in hexadecimal, base 32, 58, 62 or 64 pass with a probability that the tests bound.
-const minBits = 100
+const minBits = 90
 
 func guessable(s string) bool { return EstimateBits(s) < minBits }
 
