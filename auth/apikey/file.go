@@ -254,9 +254,19 @@ func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, e
 	return since, used, nil
 }
 
-// readUsage reads the file of uses; none means that nothing is on record. A broken one is an error, not nothing: keys in use would
-// look dormant.
+// readUsage reads the file of uses.
 func (s *FileStore) readUsage() (l ledger, err error) {
+	for range 10 { // as in refresh
+		if l, err = s.readUsageOnce(); !errors.Is(err, errReplaced) {
+			return l, err
+		}
+	}
+	return l, err
+}
+
+// readUsageOnce is one try. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
+// look dormant.
+func (s *FileStore) readUsageOnce() (l ledger, err error) {
 	info, err := os.Lstat(s.usagePath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -282,8 +292,21 @@ func (s *FileStore) readUsage() (l ledger, err error) {
 	return l, nil
 }
 
+// errReplaced means that the file that was looked at is not the one that was opened.
+var errReplaced = errors.New("apikey: key file was replaced while it was being opened")
+
 // refresh brings the records up to date with the file. On any error they stay what they were.
-func (s *FileStore) refresh() error {
+func (s *FileStore) refresh() (err error) {
+	// Another process may be writing: then the new file is looked at from the start. A file that is swapped each time is no write.
+	for range 10 {
+		if err = s.refreshOnce(); !errors.Is(err, errReplaced) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *FileStore) refreshOnce() error {
 	now := time.Now()
 	info, err := os.Lstat(s.cfg.Path)
 	if err != nil {
@@ -355,7 +378,7 @@ func (s *FileStore) readAll(path string, info fs.FileInfo) ([]byte, error) {
 		return nil, fmt.Errorf("apikey: key file: %w", err)
 	}
 	if !os.SameFile(info, opened) {
-		return nil, errors.New("apikey: key file was replaced while it was being opened")
+		return nil, errReplaced
 	}
 	data, err := io.ReadAll(io.LimitReader(f, s.cfg.MaxBytes+1))
 	if err != nil {

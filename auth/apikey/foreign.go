@@ -199,7 +199,7 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 		return Record{}, err
 	}
 	if e := m.keys.Load().foreign[sum]; e != nil {
-		return Record{}, fmt.Errorf("%w: the key was imported as %s", ErrConflict, e.detail.principal.KeyID)
+		return Record{}, fmt.Errorf("apikey: the key was imported before, as %s: %w", e.detail.principal.KeyID, ErrConflict)
 	}
 	rec := spec.record(now)
 	rec.Hash, rec.Foreign = sum, f.Name

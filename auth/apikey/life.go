@@ -78,7 +78,7 @@ func (s *Spec) record(now time.Time) Record {
 }
 
 // Create makes a key for spec, stores its record and returns the key. The key works when Create has returned, and cannot be
-// shown again. A spec that is not valid, or whose ExpiresAt has passed, is an error; one that the [Policy] forbids is
+// shown again. A spec that is not valid, or whose ExpiresAt has passed, is [ErrSpec]; one that the [Policy] forbids is
 // [ErrPolicy].
 func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error) {
 	if m == nil || m.loading == nil {
@@ -102,7 +102,7 @@ func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error)
 func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave func(), err error) {
 	if !spec.ExpiresAt.IsZero() && !spec.ExpiresAt.After(now) {
 		// Nobody wants a key that never works: a wrong unit or zone, better heard of here than from its first user.
-		return nil, fmt.Errorf("apikey: spec: expiry %v has passed", spec.ExpiresAt)
+		return nil, fmt.Errorf("%w: expiry %v has passed", ErrSpec, spec.ExpiresAt)
 	}
 	if err := m.cfg.Policy.life(spec.ExpiresAt, now); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (m *Manager) insert(ctx context.Context, rec Record, name func(*Record)) (R
 	for range 4 {
 		name(&rec)
 		if err := rec.validate(); err != nil {
-			return Record{}, fmt.Errorf("apikey: spec: %w", err)
+			return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 		stored, err := m.cfg.Store.Put(ctx, rec)
 		if errors.Is(err, ErrConflict) {
@@ -242,7 +242,7 @@ func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (
 		heir.ExpiresAt = now.Add(limit)
 	}
 	if !heir.ExpiresAt.IsZero() && !heir.ExpiresAt.After(now) {
-		return Secret{}, Record{}, fmt.Errorf("apikey: rotating %s: expiry %v has passed", keyID, heir.ExpiresAt)
+		return Secret{}, Record{}, fmt.Errorf("%w: expiry %v has passed", ErrSpec, heir.ExpiresAt)
 	}
 	if err := m.cfg.Policy.life(heir.ExpiresAt, now); err != nil {
 		return Secret{}, Record{}, err

@@ -17,13 +17,15 @@ var (
 	// ErrNotFound means that there is no record with this id.
 	ErrNotFound = errors.New("apikey: no such key")
 	// ErrConflict means that somebody else wrote the record meanwhile, or that a new one exists already.
-	ErrConflict = errors.New("apikey: record was changed by somebody else")
+	ErrConflict = errors.New("apikey: the record exists or was changed by somebody else")
 	// ErrSticky means that a write would have brought a revoked key back.
 	ErrSticky = errors.New("apikey: a revoked key cannot be restored")
 )
 
 // Errors of a [Manager]'s steps.
 var (
+	// ErrSpec means that what a key is for was not said in a valid way.
+	ErrSpec = errors.New("apikey: the spec is not valid")
 	// ErrPolicy means that the [Policy] forbids the step.
 	ErrPolicy = errors.New("apikey: not allowed by the policy")
 	// ErrState means that the key is in no state for the step: revoked, disabled, expired or already rotated.

@@ -384,6 +384,7 @@ func consistentLoads(t *testing.T, a, b apikey.Store) {
 		})
 	}
 	go func() { wg.Wait(); close(done) }()
+	defer func() { <-done }() // also when a load fails
 	state, since := map[string]apikey.Record{}, ""
 	follow := func() {
 		next := load(t, b, since)
