@@ -2,7 +2,6 @@ package apikey
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -209,7 +208,7 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Principal, error) {
 	if e.bound && !e.allows(m.addr(r)) {
 		return nil, e.refuse(auth.CodeAddressNotAllowed, errAddress)
 	}
-	m.mark(e.detail)
+	m.mark(e)
 	return &e.detail.principal, nil
 }
 
@@ -230,14 +229,14 @@ func (m *Manager) Verify(key string, addr netip.Addr, now time.Time) (*auth.Prin
 	if e.bound && !e.allows(addr.Unmap().WithZone("")) {
 		return nil, e.refuse(auth.CodeAddressNotAllowed, errAddress)
 	}
-	m.mark(e.detail)
+	m.mark(e)
 	return &e.detail.principal, nil
 }
 
 // check is everything but time and address. The order bounds what each kind of guess can cost or learn.
 func (m *Manager) check(key string) (*entry, error) {
 	var k id
-	switch m.format.parse(key, &k) {
+	switch m.format.shape(key, &k) {
 	case notOurs:
 		return m.checkForeign(key)
 	case malformed:
@@ -250,7 +249,7 @@ func (m *Manager) check(key string) (*entry, error) {
 	// Found before hashed: the processor hashes while it waits for memory.
 	e := m.keys.Load().find(&k)
 	sum := m.format.digest(key)
-	if subtle.ConstantTimeCompare(sum[:], e.hash[:]) != 1 {
+	if !sum.equal(&e.hash) {
 		return nil, e.detail.mismatch(&k)
 	}
 	return e, e.standing()
@@ -260,7 +259,7 @@ func (m *Manager) check(key string) (*entry, error) {
 // guesser anything to learn; the client is still not told.
 func (e *entry) standing() error {
 	switch s := e.state.Load(); {
-	case s == 0:
+	case s&(revoked|disabled) == 0:
 		return nil
 	case s&revoked != 0:
 		return e.refuse(auth.CodeInvalidAPIKey, errRevoked)
@@ -268,21 +267,12 @@ func (e *entry) standing() error {
 	return e.refuse(auth.CodeInvalidAPIKey, errDisabled)
 }
 
-// mismatch is the answer to a key whose hash is not the one of the entry its id led to: that of the id, of another one, or of
-// nobody. The first and the last take the same way.
+// mismatch is the answer to a key whose hash is not that of the entry its id led to: the secret is wrong, or the id belongs to
+// nobody. Both take the same way.
 func (d *detail) mismatch(k *id) error {
 	x := binary.LittleEndian.Uint64(k[:8]) ^ binary.LittleEndian.Uint64(d.id[:8]) |
 		uint64(binary.LittleEndian.Uint32(k[8:])^binary.LittleEndian.Uint32(d.id[8:]))
-	y := binary.LittleEndian.Uint64(d.id[:8])
-	if (x|-x)&(y|-y)>>63 != 0 {
-		return errUnknown // somebody else's mark looked like this id's, once in 2^31
-	}
-	w := d.wrong.Load()
-	if w == nil {
-		w = &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: d.principal.KeyID, Err: errWrongSecret}
-		d.wrong.Store(w)
-	}
-	return w
+	return [...]*auth.Error{&d.wrong, errUnknown}[(x|-x)>>63]
 }
 
 // timed reports whether the key begins or ends.
@@ -337,9 +327,8 @@ func (m *Manager) fill(e *entry, r *Record) {
 		},
 	}
 	copy(d.id[:], r.ID)
-	if m.cfg.UsageInterval < 0 {
-		d.used.Store(true) // already marked: nobody marks it again
-	} else if len(r.Scopes) > 0 {
+	d.wrong = auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: r.ID, Err: errWrongSecret}
+	if m.cfg.UsageInterval > 0 && len(r.Scopes) > 0 {
 		d.principal.ScopeUse = auth.NewScopeUse(d.principal.Scopes)
 	}
 	for _, p := range r.Addresses {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/subtle"
 	"fmt"
 	"math"
 	"strings"
@@ -102,15 +101,13 @@ func (f *foreignFormat) fits(key string) bool {
 	return true
 }
 
-// digest is what a record keeps of a key that fits. The copy on the stack keeps it free of allocation.
+// digest is what a record keeps of a key that fits.
 func (f *foreignFormat) digest(key string) Digest {
-	var buf [maxForeign]byte
-	n := copy(buf[:], key)
 	if f.Hash == SHA512 {
-		sum := sha512.Sum512(buf[:n])
+		sum := sha512.Sum512(bytesOf(key))
 		return sha256.Sum256(sum[:]) // records have room for 32 bytes
 	}
-	return sha256.Sum256(buf[:n])
+	return sha256.Sum256(bytesOf(key))
 }
 
 // checkForeign is check for what has not our prefix.
@@ -128,7 +125,7 @@ func (m *Manager) checkForeign(key string) (*entry, error) {
 		}
 		sum := f.digest(key)
 		e := m.keys.Load().foreign[sum]
-		if e == nil || subtle.ConstantTimeCompare(sum[:], e.hash[:]) != 1 {
+		if e == nil || !sum.equal(&e.hash) {
 			return nil, errUnknown
 		}
 		if guessable(key[len(f.Prefix):]) {

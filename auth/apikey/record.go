@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,15 @@ import (
 // Digest is the SHA-256 of a key without its checksum. It opens nothing, but says which key it belongs to when the key is
 // known; it prints as a fixed word and marshals as 64 hexadecimal digits.
 type Digest [32]byte
+
+// equal compares in a time that does not depend on the digests, as crypto/subtle does, but eight bytes at a time.
+func (d *Digest) equal(e *Digest) bool {
+	var x uint64
+	for i := 0; i < len(d); i += 8 {
+		x |= binary.LittleEndian.Uint64(d[i:]) ^ binary.LittleEndian.Uint64(e[i:])
+	}
+	return x == 0
+}
 
 // String returns a fixed word.
 func (d Digest) String() string { return "[apikey.Digest]" }

@@ -222,15 +222,20 @@ func (m *Manager) swap(written []*entry) {
 			if have.detail.version >= e.detail.version {
 				continue // a load was faster and knows more
 			}
-			m.gatherOne(have.detail)
+			m.gatherOne(have)
 		}
 		if _, dead := m.tombstones[e.detail.id]; dead {
 			e.state.Or(revoked)
 		}
 		newer = append(newer, e)
 	}
-	if len(newer) > 0 {
-		m.keys.Store(old.with(newer))
+	if len(newer) == 0 {
+		return
+	}
+	s := old.with(newer)
+	m.keys.Store(s)
+	if s.base != old.base { // the marks of the entries that were copied
+		m.gatherAll(old)
 	}
 }
 

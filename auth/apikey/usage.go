@@ -86,12 +86,12 @@ type uses struct {
 }
 
 // mark notes that a key was used.
-func (m *Manager) mark(d *detail) {
-	if d.used.Load() {
+func (m *Manager) mark(e *entry) {
+	if e.state.Load()&used != 0 {
 		return
 	}
-	d.used.Store(true)
-	if !m.uses.armed.Load() {
+	e.state.Or(used)
+	if m.cfg.UsageInterval > 0 && !m.uses.armed.Load() {
 		m.arm()
 	}
 }
@@ -114,23 +114,26 @@ func (m *Manager) arm() {
 }
 
 // gather moves the marks of one key to the pending uses. The caller holds uses.mu.
-func (u *uses) gather(d *detail, now time.Time) {
-	used := d.used.Load() && d.used.Swap(false)
+func (u *uses) gather(e *entry, now time.Time) {
+	marked := e.state.Load()&used != 0
+	if marked {
+		e.state.And(^used)
+	}
 	// A scope is marked after its key and may have been too late for the last harvest.
-	if scopes := d.principal.ScopeUse.Take(); used || scopes != nil {
-		keyID := d.principal.KeyID
+	if scopes := e.detail.principal.ScopeUse.Take(); marked || scopes != nil {
+		keyID := e.detail.principal.KeyID
 		u.pending[keyID] = MergeUsage(u.pending[keyID], Usage{ID: keyID, LastUsedAt: now, Scopes: scopes})
 	}
 }
 
 // gatherOne moves the marks of a key that is being replaced to the pending uses.
-func (m *Manager) gatherOne(d *detail) {
+func (m *Manager) gatherOne(e *entry) {
 	if m.cfg.UsageInterval < 0 {
 		return
 	}
 	m.uses.mu.Lock()
 	defer m.uses.mu.Unlock()
-	m.uses.gather(d, time.Now().UTC().Truncate(time.Minute))
+	m.uses.gather(e, time.Now().UTC().Truncate(time.Minute))
 }
 
 // gatherAll moves the marks of all keys of s to the pending uses.
@@ -141,7 +144,7 @@ func (m *Manager) gatherAll(s *snapshot) {
 	now := time.Now().UTC().Truncate(time.Minute)
 	m.uses.mu.Lock()
 	defer m.uses.mu.Unlock()
-	s.all(func(e *entry) { m.uses.gather(e.detail, now) })
+	s.all(func(e *entry) { m.uses.gather(e, now) })
 }
 
 // flush gathers the marks and writes them to the store. Where the store keeps none, or fails, they stay pending.
@@ -156,20 +159,20 @@ func (m *Manager) flush(ctx context.Context) error {
 		return nil
 	}
 	u.mu.Lock()
-	used := slices.Collect(maps.Values(u.pending))
+	gathered := slices.Collect(maps.Values(u.pending))
 	clear(u.pending)
 	u.mu.Unlock()
-	if len(used) == 0 {
+	if len(gathered) == 0 {
 		return nil
 	}
-	err := store.AddUsage(ctx, used)
+	err := store.AddUsage(ctx, gathered)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	was := u.failure
 	u.failure = ""
 	if err != nil {
 		u.failure = err.Error()
-		for _, x := range used {
+		for _, x := range gathered {
 			u.pending[x.ID] = MergeUsage(u.pending[x.ID], x)
 		}
 		err = fmt.Errorf("apikey: storing uses: %w", err)
@@ -185,11 +188,11 @@ func (m *Manager) usage(ctx context.Context) (since time.Time, all map[string]Us
 	m.flush(ctx) // what cannot be stored is merged below
 	all = make(map[string]Usage)
 	if store, ok := m.cfg.Store.(UsageStore); ok {
-		var used []Usage
-		if since, used, err = store.Usage(ctx); err != nil {
+		var stored []Usage
+		if since, stored, err = store.Usage(ctx); err != nil {
 			return since, nil, fmt.Errorf("apikey: reading uses: %w", err)
 		}
-		for _, u := range used {
+		for _, u := range stored {
 			all[u.ID] = u
 		}
 	}
