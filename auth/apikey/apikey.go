@@ -48,7 +48,7 @@ type Config struct {
 	Foreign []Foreign
 	// UsageInterval is how long the uses of keys are gathered before they are written to the store, off the request path, when it
 	// is a [UsageStore]; and so how far LastUsedAt may be behind, and how much of it a crash can lose. Zero means a minute.
-	// Negative means that uses are not recorded at all.
+	// Negative means that uses are not recorded at all, as for a store that this process may only read.
 	UsageInterval time.Duration
 	// OnEvent, when not nil, is called for every step in the life of a key that this Manager made and the store has taken, before
 	// the method that made it returns. It gets that method's context and may be called from several goroutines at once.

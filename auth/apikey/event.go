@@ -61,7 +61,9 @@ func (m *Manager) tell(ctx context.Context, kind EventKind, now time.Time, r *Re
 	}
 	switch kind {
 	case EventRotated:
-		e.Until = r.ExpiresAt
+		if e.Until = r.ExpiresAt; !r.RevokedAt.IsZero() {
+			e.Until = r.RevokedAt
+		}
 	case EventDisabled, EventDormant:
 		e.Reason = r.DisabledReason
 	}

@@ -1,5 +1,7 @@
 package apikey
 
+import "encoding/json"
+
 // Shape gives tests the format of a manager's keys.
 type Shape struct{ f format }
 
@@ -58,4 +60,15 @@ func (t Table) Has(s string) bool {
 	copy(k[:], s)
 	e := t.t.find(&k)
 	return e.detail.id == k && e.detail != &nobody
+}
+
+// DecodeFile reads the content of a key file.
+func DecodeFile(data []byte) ([]Record, error) {
+	m, err := decode(data)
+	return sorted(m), err
+}
+
+// EncodeFile writes it.
+func EncodeFile(keys []Record) ([]byte, error) {
+	return json.Marshal(fileFormat{Format: formatName, Version: formatVersion, Keys: keys})
 }

@@ -137,7 +137,7 @@ func (m *Manager) checkForeign(key string) (*entry, error) {
 	return nil, auth.ErrNoCredential
 }
 
-var errWeak = fmt.Errorf("apikey: %w: %w", ErrWeak, auth.ErrInvalid)
+var errWeak = fmt.Errorf("%w: %w", ErrWeak, auth.ErrInvalid)
 
 // Import makes a key of another system, in clear, one of this Manager. Its format must be in [Config.Foreign]; the record has an id like every
 // other, and the same life: it can be disabled, revoked and rotated, the successor being a key of our own form. A key that does

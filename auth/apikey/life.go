@@ -251,6 +251,7 @@ func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (
 	if err != nil {
 		return Secret{}, Record{}, err
 	}
+	m.tell(ctx, EventCreated, now, &heir)
 	old, err = m.update(ctx, keyID, "rotating", func(r *Record) error {
 		if err := m.rotatable(r, now); err != nil {
 			return err // somebody else was faster
@@ -273,7 +274,6 @@ func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (
 		copy(k[:], keyID)
 		m.bury(k, now, true)
 	}
-	m.tell(ctx, EventCreated, now, &heir)
 	m.tell(ctx, EventRotated, now, &old)
 	if rotation.Overlap == 0 {
 		m.tell(ctx, EventRevoked, now, &old)
@@ -336,14 +336,15 @@ func (m *Manager) Revoke(ctx context.Context, keyID string) error {
 // Disable makes a key stop working until [Manager.Enable], and notes why, in at most 256 bytes. When it has returned nil, no
 // check in this process that begins later accepts the key. Disabling a disabled key does nothing; a revoked one is [ErrState].
 func (m *Manager) Disable(ctx context.Context, keyID, reason string) error {
-	return m.disable(ctx, EventDisabled, keyID, reason, nil)
-}
-
-// disable also does nothing when unless says so of the record that is stored.
-func (m *Manager) disable(ctx context.Context, kind EventKind, keyID, reason string, unless func(*Record) bool) error {
 	if m == nil || m.loading == nil {
 		return errNotMade
 	}
+	_, err := m.disable(ctx, EventDisabled, keyID, reason, nil)
+	return err
+}
+
+// disable also does nothing when unless says so of the record that is stored.
+func (m *Manager) disable(ctx context.Context, kind EventKind, keyID, reason string, unless func(*Record) bool) (done bool, err error) {
 	now := instant()
 	rec, err := m.update(ctx, keyID, "disabling", func(r *Record) error {
 		switch {
@@ -355,13 +356,14 @@ func (m *Manager) disable(ctx context.Context, kind EventKind, keyID, reason str
 		r.DisabledAt, r.DisabledReason = now, reason
 		return nil
 	})
-	if errors.Is(err, errNoChange) {
-		return nil
+	switch {
+	case errors.Is(err, errNoChange):
+		return false, nil
+	case err != nil:
+		return false, err
 	}
-	if err == nil {
-		m.tell(ctx, kind, now, &rec)
-	}
-	return err
+	m.tell(ctx, kind, now, &rec)
+	return true, nil
 }
 
 // Enable makes a disabled key work again, in this process from its return on. Enabling a key that works does nothing; one that is
@@ -528,20 +530,21 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 			return now.Sub(last) >= dormantAfter
 		}
 		// The record that is stored may have changed since the list was read, so it is judged again.
+		var marked bool
 		switch {
 		case over(r):
-			err = m.disable(ctx, EventExpired, r.ID, ReasonExpired, func(r *Record) bool { return !over(r) })
-			done.Expired = append(done.Expired, r.ID)
+			if marked, err = m.disable(ctx, EventExpired, r.ID, ReasonExpired, func(r *Record) bool { return !over(r) }); marked {
+				done.Expired = append(done.Expired, r.ID)
+			}
 		case idle(r):
-			err = m.disable(ctx, EventDormant, r.ID, ReasonDormant, func(r *Record) bool { return !idle(r) })
-			done.Dormant = append(done.Dormant, r.ID)
-		default:
-			continue
+			if marked, err = m.disable(ctx, EventDormant, r.ID, ReasonDormant, func(r *Record) bool { return !idle(r) }); marked {
+				done.Dormant = append(done.Dormant, r.ID)
+			}
 		}
-		if errors.Is(err, ErrState) {
-			err = nil // revoked meanwhile
+		if err != nil && !errors.Is(err, ErrState) { // in which case it was revoked meanwhile
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
+		err = nil
 	}
 	return done, errors.Join(errs...)
 }

@@ -658,3 +658,124 @@ func TestPoliciesThatWouldDisableKeysInUseAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestARotationThatFailsHalfWayLeavesNoKeyBehind(t *testing.T) {
+	var heard events
+	h := &hook{Store: apikey.NewMemoryStore()}
+	m := with(t, apikey.Config{Store: h, PollInterval: -1, OnEvent: heard.hear})
+	key, id := create(t, m, apikey.Spec{})
+	down := errors.New("disk full")
+	h.put = func(r apikey.Record) error {
+		if r.ID == id {
+			return down
+		}
+		return nil
+	}
+	secret, rec, err := m.Rotate(t.Context(), id, apikey.Rotation{Overlap: time.Hour})
+	if !errors.Is(err, down) || secret.Reveal() != "" || rec.ID != "" {
+		t.Errorf("%v, %+v", err, rec)
+	}
+	if err := verify(m, key); err != nil {
+		t.Errorf("the old key: %v", err)
+	}
+	list, _ := m.List(t.Context())
+	for _, r := range list {
+		if r.ID != id && r.RevokedAt.IsZero() {
+			t.Errorf("a key nobody knows is alive: %+v", r)
+		}
+	}
+	if want := []apikey.EventKind{"created", "created", "revoked"}; !reflect.DeepEqual(heard.kinds(), want) {
+		t.Errorf("%v", heard.kinds())
+	}
+}
+
+// A store that brings only what changed, as one over a database does.
+func TestAPartialBatchChangesItsKeysAndNoOther(t *testing.T) {
+	mem := apikey.NewMemoryStore()
+	h := &hook{Store: mem}
+	m := with(t, apikey.Config{Store: h, PollInterval: -1})
+	aKey, a := create(t, m, apikey.Spec{ClientID: "a"})
+	bKey, b := create(t, m, apikey.Spec{ClientID: "b"})
+	cKey, c := create(t, m, apikey.Spec{ClientID: "c"})
+	n := 0
+	partial := func(records ...apikey.Record) {
+		t.Helper()
+		n++
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) {
+			return apikey.Batch{Records: records, Partial: true, Version: fmt.Sprint("p", n)}, nil
+		})
+		if err := m.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get := func(id string) apikey.Record {
+		r, err := mem.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	plan := func(key string) string {
+		p, err := m.Verify(key, netip.Addr{}, time.Now())
+		if err != nil {
+			return err.Error()
+		}
+		return p.Plan
+	}
+	before := get(a)
+	newer := get(a)
+	newer.Plan, newer.Version = "gold", 2
+	partial(newer)
+	if plan(aKey) != "gold" || plan(bKey) != "" || plan(cKey) != "" {
+		t.Errorf("a %q, b %q, c %q", plan(aKey), plan(bKey), plan(cKey))
+	}
+	partial(before) // news from before the news
+	if plan(aKey) != "gold" {
+		t.Errorf("an older version replaced a newer one: %q", plan(aKey))
+	}
+	partial() // nothing is not everything
+	dead := get(b)
+	dead.RevokedAt = time.Now() // by hand, under the version it had
+	partial(dead)
+	if err := verify(m, bKey); !errors.Is(err, auth.ErrRevoked) {
+		t.Errorf("revoked under its old version: %v", err)
+	}
+	alive := get(b)
+	alive.Version = 9
+	partial(alive)
+	if err := verify(m, bKey); !errors.Is(err, auth.ErrRevoked) {
+		t.Errorf("a revoked key came back by a partial batch: %v", err)
+	}
+	if err := verify(m, cKey); err != nil {
+		t.Errorf("%s: %v", c, err)
+	}
+}
+
+func TestMarksAndStatesSurviveTheRebuildingOfTheTable(t *testing.T) {
+	m := with(t, apikey.Config{Store: apikey.NewMemoryStore()})
+	busy, busyID := create(t, m, apikey.Spec{Scopes: []string{"a"}})
+	off, offID := create(t, m, apikey.Spec{})
+	gone, goneID := create(t, m, apikey.Spec{})
+	if err := errors.Join(m.Disable(t.Context(), offID, ""), m.Revoke(t.Context(), goneID)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 { // several tables
+		create(t, m, apikey.Spec{})
+		if i == 30 {
+			p, err := m.Verify(busy, netip.Addr{}, time.Now())
+			if err != nil || !p.HasScope("a") {
+				t.Fatal(p, err)
+			}
+		}
+		if verify(m, off) == nil || verify(m, gone) == nil {
+			t.Fatalf("after %d keys: accepted", i)
+		}
+	}
+	if r, err := m.Get(t.Context(), busyID); err != nil || r.LastUsedAt.IsZero() || len(r.UsedScopes) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	list, err := m.List(t.Context())
+	if err != nil || len(list) != 203 {
+		t.Errorf("%d, %v", len(list), err)
+	}
+}

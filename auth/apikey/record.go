@@ -118,6 +118,20 @@ type Record struct {
 	Version uint64 `json:"version"`
 }
 
+// ParseRecord reads a record from the JSON that encoding/json makes of it, strictly: a member that is unknown, occurs twice or is spelled in
+// another case is an error, and so is a record that is not valid. The error quotes nothing of the text. It is for implementations
+// of [Store].
+func ParseRecord(text []byte) (Record, error) {
+	var r Record
+	if err := strict(text, &r); err != nil {
+		return Record{}, fmt.Errorf("apikey: record: %w", err)
+	}
+	if err := r.validate(); err != nil {
+		return Record{}, fmt.Errorf("apikey: record: %w", err)
+	}
+	return r, nil
+}
+
 // Clone returns a copy of r that shares nothing with it.
 func (r Record) Clone() Record {
 	r.Scopes, r.Roles, r.Models = slices.Clone(r.Scopes), slices.Clone(r.Roles), slices.Clone(r.Models)

@@ -103,14 +103,17 @@ func (m *Manager) refresh(ctx context.Context) error {
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	old := m.keys.Load()
 	// Revocation is sticky: what was revoked here while the store was being read, or was seen revoked once, stays so.
 	now := time.Now().UTC()
 	for _, k := range dead {
 		if _, ok := m.tombstones[k]; !ok {
 			m.tombstones[k] = now
 		}
+		if e := old.known(k); e != nil {
+			e.state.Or(revoked) // also where a partial batch brings no new version
+		}
 	}
-	old := m.keys.Load()
 	if b.Partial && since != "" {
 		written := make([]*entry, 0, len(keys))
 		for _, e := range keys {

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -294,11 +293,8 @@ func scan(into func(...any) error) (r apikey.Record, seq int64, err error) {
 	if err := into(&id, &number, &seq, &text); err != nil {
 		return r, 0, err
 	}
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.DisallowUnknownFields()
-	if d.Decode(&r) != nil || d.More() {
-		// The text of a decoding error may quote the record.
-		return apikey.Record{}, 0, fmt.Errorf("the record of %.12q is not in the form of this version", id)
+	if r, err = apikey.ParseRecord([]byte(text)); err != nil {
+		return r, 0, fmt.Errorf("row %.12q: %w", id, err)
 	}
 	if r.ID != id || r.Version != uint64(number) {
 		return apikey.Record{}, 0, fmt.Errorf("the record of %.12q does not agree with its row", id)
