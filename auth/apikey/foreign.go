@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -142,7 +143,7 @@ var errWeak = fmt.Errorf("%w: %w", ErrWeak, auth.ErrInvalid)
 // Import makes a key of another system, in clear, one of this Manager. Its format must be in [Config.Foreign]; the record has an id like every
 // other, and the same life: it can be disabled, revoked and rotated, the successor being a key of our own form. A key that does
 // not fit its format is [ErrNotKey]; one that somebody could guess, by [EstimateBits] below 90, is [ErrWeak]; one that was
-// imported before is [ErrConflict]. The [Policy] applies as in [Manager.Create].
+// imported before, also if it was revoked since, is [ErrConflict]. The [Policy] applies as in [Manager.Create].
 func (m *Manager) Import(ctx context.Context, spec Spec, format, key string) (Record, error) {
 	f, err := m.formatOf(format)
 	if err != nil {
@@ -192,20 +193,32 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 		return Record{}, err
 	}
 	defer leave()
-	if err := m.load(ctx); err != nil { // what others have imported counts too
-		return Record{}, err
-	}
-	if e := m.keys.Load().foreign[sum]; e != nil {
-		return Record{}, fmt.Errorf("apikey: the key was imported before, as %s: %w", e.detail.principal.KeyID, ErrConflict)
-	}
 	rec := spec.record(now)
-	rec.Hash, rec.Foreign = sum, f.Name
-	rec, err = m.insert(ctx, rec, func(r *Record) { r.ID = random(idLen) })
-	if err != nil {
-		return Record{}, err
+	rec.ID, rec.Hash, rec.Foreign = foreignID(sum), sum, f.Name
+	if err := rec.validate(); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
+	rec, err = m.cfg.Store.Put(ctx, rec)
+	if errors.Is(err, ErrConflict) {
+		return Record{}, fmt.Errorf("apikey: the key was imported before, as %s: %w", foreignID(sum), err)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("apikey: storing an imported key: %w", err)
+	}
+	m.publish(&rec)
 	m.tell(ctx, EventImported, now, &rec)
 	return rec, nil
+}
+
+// foreignID is the id of an imported key. It follows from the key, so that no store can hold one key twice: who revokes it revokes all of it,
+// and it cannot be imported again. It says nothing about a key that cannot be guessed.
+func foreignID(sum Digest) string {
+	h := sha256.Sum256(append([]byte("id of a foreign key\n"), sum[:]...))
+	out := make([]byte, idLen)
+	for i := range out {
+		out[i] = alphabet[h[i]%62]
+	}
+	return string(out)
 }
 
 // minBits is what a key must have by estimate. A SHA-256 of less could be turned back by someone with a stolen store and patience;

@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -9,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +86,47 @@ func TestAnImportedKeyWorksAndLivesLikeAnyOther(t *testing.T) {
 		}
 		if heard.all[1].Kind != apikey.EventImported {
 			t.Errorf("%+v", heard.all[1])
+		}
+	}
+}
+
+func TestAKeyIsImportedOnceByWhomeverAndNotAgainAfterItWasRevoked(t *testing.T) {
+	for name, s := range stores(t) {
+		key := foreignKey("sk-old-")
+		var managers []*apikey.Manager
+		for range 4 {
+			managers = append(managers, with(t, apikey.Config{Store: s, PollInterval: -1, Foreign: legacy}))
+		}
+		var wg sync.WaitGroup
+		var won atomic.Int32
+		for _, m := range managers {
+			wg.Go(func() {
+				_, err := m.Import(context.Background(), apikey.Spec{ClientID: "a"}, "legacy", key)
+				if err == nil {
+					won.Add(1)
+				} else if !errors.Is(err, apikey.ErrConflict) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		list, err := managers[0].List(t.Context())
+		if err != nil || len(list) != 1 || won.Load() != 1 {
+			t.Fatalf("%s: %d records, %d won, %v", name, len(list), won.Load(), err)
+		}
+		if err := managers[1].Revoke(t.Context(), list[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range managers {
+			if _, err := m.Import(t.Context(), apikey.Spec{ClientID: "a"}, "legacy", key); !errors.Is(err, apikey.ErrConflict) {
+				t.Errorf("%s: imported again: %v", name, err)
+			}
+			if err := m.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := verify(m, key); !errors.Is(err, auth.ErrRevoked) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

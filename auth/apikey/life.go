@@ -131,35 +131,24 @@ func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave f
 
 // make draws a key for a record that lacks id and hash, and stores and publishes it.
 func (m *Manager) make(ctx context.Context, rec Record) (Secret, Record, error) {
-	var key string
-	rec, err := m.insert(ctx, rec, func(r *Record) {
-		key, r.ID = m.format.generate()
-		r.Hash = m.format.digest(key)
-	})
-	if err != nil {
-		return Secret{}, Record{}, err
-	}
-	return newSecret(key), rec, nil
-}
-
-// insert stores and publishes a new record whose id name sets.
-func (m *Manager) insert(ctx context.Context, rec Record, name func(*Record)) (Record, error) {
 	for range 4 {
-		name(&rec)
+		var key string
+		key, rec.ID = m.format.generate()
+		rec.Hash = m.format.digest(key)
 		if err := rec.validate(); err != nil {
-			return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
+			return Secret{}, Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 		stored, err := m.cfg.Store.Put(ctx, rec)
 		if errors.Is(err, ErrConflict) {
 			continue // the id is taken: once in 2^71, or a store that is out of order
 		}
 		if err != nil {
-			return Record{}, fmt.Errorf("apikey: storing a new key: %w", err)
+			return Secret{}, Record{}, fmt.Errorf("apikey: storing a new key: %w", err)
 		}
 		m.publish(&stored)
-		return stored, nil
+		return newSecret(key), stored, nil
 	}
-	return Record{}, fmt.Errorf("apikey: storing a new key: %w", ErrConflict)
+	return Secret{}, Record{}, fmt.Errorf("apikey: storing a new key: %w", ErrConflict)
 }
 
 // errNoChange is returned by a change that finds nothing to do.
