@@ -10,12 +10,26 @@ import (
 // one read. A nil ScopeUse records nothing.
 type ScopeUse struct {
 	scopes []string
-	bits   []atomic.Uint64
+	first  atomic.Uint64 // of the first 64 scopes: hardly a key has more
+	more   []atomic.Uint64
 }
 
-// NewScopeUse returns a record of these scopes, none of them used.
+// NewScopeUse returns a record of these scopes, none of them used. It keeps the slice, which must not be written any more, as those of a
+// [Principal] must not.
 func NewScopeUse(scopes []string) *ScopeUse {
-	return &ScopeUse{scopes: slices.Clone(scopes), bits: make([]atomic.Uint64, (len(scopes)+63)/64)}
+	u := &ScopeUse{scopes: scopes}
+	if len(scopes) > 64 {
+		u.more = make([]atomic.Uint64, (len(scopes)-1)/64)
+	}
+	return u
+}
+
+// word returns the bits of 64 scopes.
+func (u *ScopeUse) word(i int) *atomic.Uint64 {
+	if i == 0 {
+		return &u.first
+	}
+	return &u.more[i-1]
 }
 
 // mark records a use of scope. What is not among the scopes, as in a Principal that somebody changed, is not recorded.
@@ -27,7 +41,7 @@ func (u *ScopeUse) mark(scope string) {
 	if i < 0 {
 		return
 	}
-	if w, bit := &u.bits[i/64], uint64(1)<<(i%64); w.Load()&bit == 0 {
+	if w, bit := u.word(i/64), uint64(1)<<(i%64); w.Load()&bit == 0 {
 		w.Or(bit)
 	}
 }
@@ -37,11 +51,12 @@ func (u *ScopeUse) Take() (used []string) {
 	if u == nil {
 		return nil
 	}
-	for i := range u.bits {
-		if u.bits[i].Load() == 0 {
+	for i := range 1 + len(u.more) {
+		w := u.word(i)
+		if w.Load() == 0 {
 			continue
 		}
-		taken := u.bits[i].Swap(0)
+		taken := w.Swap(0)
 		for j := range 64 {
 			if taken>>j&1 != 0 {
 				used = append(used, u.scopes[i*64+j])
