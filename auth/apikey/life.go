@@ -23,8 +23,8 @@ type Policy struct {
 	// Zero means no bound.
 	MaxKeysPerClient int
 	// DormantAfter is how long a key may go unused before [Manager.Sweep] disables it. The time runs from the latest of the last
-	// use, the making of the key, its NotBefore, its last Enable, and the moment from which the store has uses on record. It needs a [UsageStore]. Zero
-	// means for ever; less than an hour is refused, since uses arrive late.
+	// use, the making of the key, its NotBefore, its last Enable, and the moment from which the store has uses on record. It needs
+	// a [UsageStore]. Zero means for ever; less than an hour is refused, since uses arrive late.
 	DormantAfter time.Duration
 }
 
@@ -481,8 +481,11 @@ const (
 )
 
 // Sweep looks at all keys at the time now: it marks the ones whose time is over, also at the end of a rotation's overlap, as
-// disabled, and disables the dormant ones. Each is an event. Run it now and then, daily say, in one process or several; checks do not depend on it. When
-// some keys fail, the others are still swept, and the errors are joined.
+// disabled, and disables the dormant ones. Each is an event. Run it now and then, daily say, in one process or several; checks do
+// not depend on it. When some keys fail, the others are still swept, and the errors are joined.
+//
+// If no key at all was used within [Policy.DormantAfter], none is disabled as dormant and the error is [ErrNoUses]: more likely than a
+// service that nobody calls is one that records nothing.
 func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 	var done Swept
 	if m == nil || m.loading == nil {
@@ -500,6 +503,7 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 		return done, err
 	}
 	var errs []error
+	recorded := slices.ContainsFunc(records, func(r Record) bool { return now.Sub(r.LastUsedAt) < dormantAfter })
 	for i := range records {
 		r := &records[i]
 		if !r.RevokedAt.IsZero() || !r.DisabledAt.IsZero() {
@@ -525,12 +529,14 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 			if marked, err = m.disable(ctx, EventExpired, r.ID, ReasonExpired, func(r *Record) bool { return !over(r) }); marked {
 				done.Expired = append(done.Expired, r.ID)
 			}
+		case idle(r) && !recorded:
+			err = ErrNoUses
 		case idle(r):
 			if marked, err = m.disable(ctx, EventDormant, r.ID, ReasonDormant, func(r *Record) bool { return !idle(r) }); marked {
 				done.Dormant = append(done.Dormant, r.ID)
 			}
 		}
-		if err != nil && !errors.Is(err, ErrState) { // in which case it was revoked meanwhile
+		if err != nil && !errors.Is(err, ErrState) && !slices.Contains(errs, err) { // ErrState: it was revoked meanwhile
 			errs = append(errs, err)
 		}
 		err = nil

@@ -484,6 +484,35 @@ func TestASweepMarksTheExpiredAndDisablesTheDormantOnce(t *testing.T) {
 	})
 }
 
+// Servers that record nothing, and a sweep by a timer: without care all keys would be dormant on one day.
+func TestWhereNobodyRecordsUsesNoKeyIsDormant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		mem := apikey.NewMemoryStore()
+		server := with(t, apikey.Config{Store: mem, UsageInterval: -1})
+		sweeper := with(t, apikey.Config{Store: mem, Policy: apikey.Policy{DormantAfter: 30 * day}})
+		key, id := create(t, server, apikey.Spec{})
+		_, ends := create(t, server, apikey.Spec{ExpiresAt: time.Now().Add(10 * day)})
+		for range 3 {
+			sweeper.Sweep(t.Context(), time.Now())
+			time.Sleep(30 * day)
+			if err := verify(server, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done, err := sweeper.Sweep(t.Context(), time.Now())
+		if !errors.Is(err, apikey.ErrNoUses) || done.Dormant != nil {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if r, err := sweeper.Get(t.Context(), id); err != nil || !r.DisabledAt.IsZero() {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if r, _ := sweeper.Get(t.Context(), ends); r.DisabledReason != apikey.ReasonExpired {
+			t.Errorf("expired keys are swept all the same: %+v", r)
+		}
+	})
+}
+
 func sorted(s ...string) []string { slices.Sort(s); return s }
 
 func TestUsesArriveInTheStoreOffTheRequestPath(t *testing.T) {

@@ -30,6 +30,8 @@ var (
 	ErrPolicy = errors.New("apikey: not allowed by the policy")
 	// ErrState means that the key is in no state for the step: revoked, disabled, expired or already rotated.
 	ErrState = errors.New("apikey: the key is in no state for this")
+	// ErrNoUses means that keys were not taken for dormant because the store has no recent use of any key on record.
+	ErrNoUses = errors.New("apikey: no key was used lately by what is on record; is anybody recording? none is disabled as dormant")
 	// ErrWeak means that a key was not imported because somebody could guess it.
 	ErrWeak = errors.New("apikey: the key is too easy to guess")
 )

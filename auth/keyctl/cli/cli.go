@@ -78,7 +78,7 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	case errors.Is(err, apikey.ErrNotFound):
 		return NotFound
 	case errors.Is(err, apikey.ErrPolicy), errors.Is(err, apikey.ErrState), errors.Is(err, apikey.ErrWeak), errors.Is(err, apikey.ErrConflict),
-		errors.Is(err, apikey.ErrNotKey), errors.Is(err, apikey.ErrSticky):
+		errors.Is(err, apikey.ErrNotKey), errors.Is(err, apikey.ErrSticky), errors.Is(err, apikey.ErrNoUses):
 		return Refused
 	}
 	return Failed

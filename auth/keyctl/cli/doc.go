@@ -14,7 +14,7 @@
 //	revoke ID             withdraw a key for good
 //	disable ID, enable ID withdraw it for a while
 //	import -client NAME   take over a key of another system: the key, or with -hashed its hash in hexadecimal, is read from standard input
-//	sweep                 mark what has expired; with -dormant 90d disable what nobody used for so long
+//	sweep                 mark what has expired; with -dormant 90d disable what nobody used for so long, if the servers record uses
 //	review                what somebody should look at: unused, old, endless and ownerless keys, scopes that were never needed
 //
 // # Where the keys are
