@@ -12,7 +12,7 @@
 //
 // Every write takes the next number of one change sequence in its own transaction, and so holds that row until it commits: numbers
 // become visible in their order, and whoever asks for what changed after number n misses nothing. It also makes the comparison of
-// versions exact. Writes of keys are thereby one after the other, some hundreds a second; checks never touch the database.
+// versions exact. Writes of keys are thereby one after the other; checks never touch the database.
 //
 // An unchanged poll is one query of two rows. A change elsewhere arrives with the next poll ([apikey.Config.PollInterval]), which
 // reads only what changed. Where that is too late, PostgreSQL can announce it: see [Config.Channel].
