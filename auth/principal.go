@@ -57,6 +57,8 @@ type Principal struct {
 	Bound Confirmation
 	// ExpiresAt is when the credential ends; zero means that it does not end by itself.
 	ExpiresAt time.Time
+	// ScopeUse records which Scopes are asked for and held. Nil records nothing.
+	ScopeUse *ScopeUse
 }
 
 // Confirmation is the cnf claim of a token (RFC 7800), as far as it can be checked here: what the sender must prove to hold. A
@@ -88,7 +90,11 @@ func (p *Principal) Identity() Identity {
 // HasScope reports whether p holds exactly this scope. There are no wildcards and no implied scopes. A nil Principal and
 // the empty scope are never a match.
 func (p *Principal) HasScope(scope string) bool {
-	return p != nil && scope != "" && slices.Contains(p.Scopes, scope)
+	if p == nil || scope == "" || !slices.Contains(p.Scopes, scope) {
+		return false
+	}
+	p.ScopeUse.mark(scope)
+	return true
 }
 
 // HasScopes reports whether p holds every one of the scopes. It is true for no scopes, unless p is nil.
@@ -123,7 +129,8 @@ func (p *Principal) AllowsModel(model string) bool {
 	return model != "" && slices.Contains(p.Models, model)
 }
 
-// Clone returns a copy of p that shares nothing with it. The difference between a nil and an empty Models list is kept.
+// Clone returns a copy of p that shares nothing with it but ScopeUse. The difference between a nil and an empty Models list is
+// kept.
 func (p *Principal) Clone() *Principal {
 	if p == nil {
 		return nil
