@@ -98,11 +98,14 @@ func (p *Pipeline) Describe() Description {
 	if p.cfg.InsecureNoAuth {
 		d.Warnings = append(d.Warnings, "InsecureNoAuth: every route is open to everybody")
 	}
+	if p.cfg.Auth != nil && p.cfg.Auth.LockoutStats().Slots == 0 {
+		d.Warnings = append(d.Warnings, "SkipLockout: wrong credentials cost an address nothing")
+	}
 	if p.cfg.Limits == nil {
 		d.Warnings = append(d.Warnings, "no limits: a caller can use without bound")
 	}
 	if p.cfg.Flood == nil {
-		d.Warnings = append(d.Warnings, "no flood limit: failed attempts cost an address nothing")
+		d.Warnings = append(d.Warnings, "no flood limit: a stranger can send requests without bound")
 	}
 	if p.cfg.Bulkhead == nil {
 		d.Warnings = append(d.Warnings, "no bulkhead: any number of requests runs at once")

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -19,6 +20,8 @@ var (
 	ErrInvalid = errors.New("auth: credential is not valid")
 	// ErrExpired means that the credential was good once and its time is over.
 	ErrExpired = errors.New("auth: credential has expired")
+	// ErrNotYetValid means that the credential is right and its time has not come. It is ErrInvalid to a client.
+	ErrNotYetValid = fmt.Errorf("auth: credential is not valid yet: %w", ErrInvalid)
 	// ErrRevoked means that the credential was withdrawn.
 	ErrRevoked = errors.New("auth: credential was revoked")
 	// ErrInsufficientScope means that the caller is known and lacks a scope.
@@ -31,6 +34,8 @@ var (
 	ErrPermissionDenied = errors.New("auth: permission denied")
 	// ErrStepUp means that the caller is known and must authenticate more strongly, or again.
 	ErrStepUp = errors.New("auth: a stronger or more recent authentication is needed")
+	// ErrLocked means that too many wrong credentials came from the client's address: see [Lockout].
+	ErrLocked = errors.New("auth: address is locked out")
 	// ErrUnavailable means that nobody could decide: a store is down or its data too old. It is an answer about us, not
 	// about the credential.
 	ErrUnavailable = errors.New("auth: unavailable")
@@ -61,6 +66,8 @@ const (
 	CodePermissionDenied Code = Code(deny.PermissionDenied)
 	// CodeStepUp is 401, error="insufficient_user_authentication" with what is needed (RFC 9470 section 3).
 	CodeStepUp Code = Code(deny.StepUp)
+	// CodeLocked is 429 with Retry-After and without a challenge.
+	CodeLocked Code = Code(deny.TooManyRequests)
 	// CodeUnavailable is 503 with Retry-After and without a challenge.
 	CodeUnavailable Code = Code(deny.AuthUnavailable)
 )
@@ -79,7 +86,7 @@ type Error struct {
 	// Challenge replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
 	// "use_dpop_nonce" (RFC 9449 section 9). It must be fixed text; empty means the code's own.
 	Challenge string
-	// RetryAfter is when to try again, for CodeUnavailable. Zero means 5 seconds.
+	// RetryAfter is when to try again, for CodeUnavailable and CodeLocked. Zero means 5 seconds.
 	RetryAfter time.Duration
 	// KeyID is the public id of the key that was tried, when one was recognised: a wrong secret on an existing key is worth
 	// an alarm. Empty otherwise.
@@ -128,6 +135,7 @@ var reasons = [...]struct {
 	code Code
 }{
 	{ErrUnavailable, CodeUnavailable}, // first: what could not be decided must not look decided
+	{ErrLocked, CodeLocked},
 	{ErrTwoCredentials, CodeInvalidRequest},
 	{ErrRevoked, CodeInvalidToken},
 	{ErrExpired, CodeTokenExpired},
@@ -151,7 +159,7 @@ func CodeOf(err error) Code {
 	if errors.As(err, &e) && e != nil {
 		switch e.Code {
 		case CodeMissingCredentials, CodeInvalidRequest, CodeInvalidAPIKey, CodeInvalidToken, CodeTokenExpired,
-			CodeInsufficientScope, CodeModelNotAllowed, CodeAddressNotAllowed, CodePermissionDenied, CodeStepUp, CodeUnavailable:
+			CodeInsufficientScope, CodeModelNotAllowed, CodeAddressNotAllowed, CodePermissionDenied, CodeStepUp, CodeLocked, CodeUnavailable:
 			return e.Code
 		}
 	}

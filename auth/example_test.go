@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -173,4 +175,47 @@ func ExampleGate_RequireAuthorizer() {
 	// Output:
 	// acme 200
 	// other 403
+}
+
+// Wrong credentials lock out the address they come from, and only that. A proxy in front has to be named.
+func ExampleLockout() {
+	keys := auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+		if c, err := auth.CredentialOf(r); err != nil || c.Value != "good" {
+			return nil, auth.ErrInvalid
+		}
+		return &auth.Principal{Issuer: "test", Subject: "alice"}, nil
+	})
+	gate, err := auth.New(auth.Config{
+		Authenticator:  keys,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")},
+		Lockout:        auth.Lockout{Failures: 3},
+		OnAlarm:        func(_ context.Context, a auth.Alarm) { fmt.Println("alarm:", a.Kind, a.Prefix) },
+		Logger:         slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	knock := func(client, key string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "10.0.0.1:4711"
+		r.Header.Set("X-Forwarded-For", client)
+		r.Header.Set("X-API-Key", key)
+		w := httptest.NewRecorder()
+		gate.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		fmt.Println(client, w.Code, w.Header().Get("Retry-After"))
+	}
+	for range 3 {
+		knock("198.51.100.1", "guess")
+	}
+	knock("198.51.100.1", "good")
+	knock("198.51.100.2", "good")
+	fmt.Println(gate.Unlock(netip.MustParseAddr("198.51.100.1")))
+	// Output:
+	// 198.51.100.1 401
+	// 198.51.100.1 401
+	// alarm: address_locked 198.51.100.1/32
+	// 198.51.100.1 401
+	// 198.51.100.1 429 60
+	// 198.51.100.2 200
+	// true
 }

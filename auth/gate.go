@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,12 +30,21 @@ type Config struct {
 	ChallengeScopes []string
 	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require].
 	Scopes []string
-	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed when a key is bound to addresses.
-	// Empty means nobody: the client is whoever opened the connection. Inside a pipeline the first room that names trusted
+	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed, for keys that are bound to addresses and for
+	// the lock-out. Name the proxies in front, or one client's failures lock out all that come through them. Empty means nobody: the client is whoever opened the connection. Inside a pipeline the first room that names trusted
 	// proxies decides for all. New refuses a prefix of length 0: it would let every client choose its address.
 	TrustedProxies []netip.Prefix
 	// MaxBody is how many bytes of a request body [Gate.ModelHandler] reads when no room before it did. Zero means 4 MiB.
 	MaxBody int64
+	// Lockout says when an address is locked out for the wrong credentials it sends: every request from there, whatever it carries,
+	// then gets 429 with Retry-After before an authenticator is asked. The zero Lockout is on. Keys and callers are never locked: they
+	// stay usable from everywhere else.
+	Lockout Lockout
+	// SkipLockout locks nobody out. Alarms are raised still.
+	SkipLockout bool
+	// OnAlarm is told of wrong secrets for existing keys and of locks, ten at once and then one a second of each kind. It is called before
+	// the refusal is sent and must return soon; it must be safe for concurrent use. The Logger gets the same at level Warn.
+	OnAlarm func(ctx context.Context, a Alarm)
 	// Deny replaces the reply of a refusal, unless a room further out owns the shape of all errors. The headers of the
 	// refusal (WWW-Authenticate, Retry-After) are already set on w; err wraps this package's errors, [CodeOf] names it. It
 	// must not tell the client what err says. Nil means the default reply.
@@ -58,6 +68,8 @@ type Gate struct {
 	maxBody int64
 	deny    func(http.ResponseWriter, *http.Request, error)
 	logger  *slog.Logger
+	lockout *lockout
+	onAlarm func(context.Context, Alarm)
 }
 
 var (
@@ -99,7 +111,8 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.MaxBody < 0 {
 		errs = append(errs, fmt.Errorf("auth: Config.MaxBody %d is negative", cfg.MaxBody))
 	}
-	if len(errs) > 0 {
+	lock, faults := newLockout(cfg.Lockout, cfg.SkipLockout)
+	if errs = append(errs, faults...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	if cfg.MaxBody == 0 {
@@ -108,6 +121,7 @@ func New(cfg Config) (*Gate, error) {
 	g := &Gate{
 		auth: cfg.Authenticator, base: Challenge{Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata},
 		ask: slices.Clone(cfg.ChallengeScopes), scopes: scopes, proxies: proxies, maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
+		lockout: lock, onAlarm: cfg.OnAlarm,
 	}
 	all := members(cfg.Authenticator)
 	g.schemes = schemes(all)
@@ -139,8 +153,17 @@ func checkURL(s string) error {
 }
 
 // Authenticate decides about r without writing a response: who is calling, and do they meet what g demands. The error is never nil
-// when the Principal is. It does not look at the body or the model.
+// when the Principal is. It does not look at the body or the model. A wrong credential counts against the address of r, and a locked
+// address is refused with [ErrLocked] before anybody is asked.
 func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
+	if err := g.locked(r); err != nil {
+		return nil, err
+	}
+	return g.authenticate(r)
+}
+
+// authenticate is Authenticate for an address that is not locked.
+func (g *Gate) authenticate(r *http.Request) (*Principal, error) {
 	if g == nil || g.auth == nil {
 		return nil, errNotMade
 	}
@@ -154,10 +177,12 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 		// RFC 6750 section 3.1: a client that tried another scheme did not know what is wanted; it gets the challenge
 		// alone, as if it had sent nothing.
 		if cred.Source == SourceBearer || cred.Source == SourceHeader || cred.Source == SourceDPoP && g.offers("DPoP") >= 0 {
+			g.failed(r, errUnrecognised)
 			return nil, errUnrecognised
 		}
 		return nil, err
 	case err != nil:
+		g.failed(r, err)
 		return nil, err
 	case p == nil:
 		// Fail closed: nil and nil is a fault in the authenticator, not an anonymous caller.

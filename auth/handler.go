@@ -32,11 +32,15 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 				// First, so that our trusted proxies decide before an authenticator asks for the address.
 				x.Addr(r, g.proxies)
 			}
+			if err := g.locked(r); err != nil { // before Announce too, which signs a nonce
+				g.refuse(x, w, r, err)
+				return
+			}
 			for _, a := range g.talkers {
 				a.Announce(w.Header(), r)
 			}
 		}
-		p, err := g.Authenticate(r)
+		p, err := g.authenticate(r)
 		if err != nil {
 			g.refuse(x, w, r, err)
 			return
@@ -182,6 +186,9 @@ func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 		fault.Error, fault.ACRValues, fault.MaxAge = "insufficient_user_authentication", e.ACRValues, e.MaxAge
 	case CodeUnavailable:
 		// No challenge: the credential may be good, and a client told otherwise asks its user to log in again.
+		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
+		return d
+	case CodeLocked:
 		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
 		return d
 	default:

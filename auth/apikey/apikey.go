@@ -179,7 +179,7 @@ var (
 	errRevoked     = fmt.Errorf("apikey: key is revoked: %w", auth.ErrRevoked)
 	errDisabled    = fmt.Errorf("apikey: key is disabled: %w", auth.ErrRevoked)
 	errExpired     = fmt.Errorf("apikey: key has expired: %w", auth.ErrExpired)
-	errTooEarly    = fmt.Errorf("apikey: key is not valid yet: %w", auth.ErrInvalid)
+	errTooEarly    = fmt.Errorf("apikey: key is not valid yet: %w", auth.ErrNotYetValid)
 	errAddress     = fmt.Errorf("apikey: key is bound to other addresses: %w", auth.ErrAddressNotAllowed)
 )
 

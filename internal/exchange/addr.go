@@ -38,6 +38,12 @@ func NewProxies(prefixes []netip.Prefix) (*Proxies, error) {
 	return p, nil
 }
 
+// Trusts reports whether a is a trusted proxy's. A nil p trusts nobody.
+func (p *Proxies) Trusts(a netip.Addr) bool { return p != nil && p.trusts(a) }
+
+// HasPeer reports whether the connection of r has an address; a Unix socket has none.
+func HasPeer(r *http.Request) bool { return peer(r.RemoteAddr).IsValid() }
+
 func (p *Proxies) trusts(a netip.Addr) bool {
 	for _, x := range p.prefixes {
 		if x.Contains(a) {

@@ -45,6 +45,7 @@ type Exchange struct {
 	dialect     dialect.Dialect
 	addr        netip.Addr
 	addrChecked bool // resolved through configured proxies
+	proxies     *Proxies
 	caller      *Caller
 	route       string
 	model       string

@@ -66,11 +66,18 @@ func (x *Exchange) Addr(r *http.Request, trusted *Proxies) netip.Addr {
 		return x.addr
 	}
 	if trusted != nil {
-		x.addr, x.addrChecked = trusted.Client(r), true
+		x.addr, x.addrChecked, x.proxies = trusted.Client(r), true, trusted
 	} else if !x.addr.IsValid() {
 		x.addr = peer(r.RemoteAddr)
 	}
 	return x.addr
+}
+
+// Proxies returns the trusted proxies that decided [Exchange.Addr], nil when no room has brought any.
+func (x *Exchange) Proxies() *Proxies {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.proxies
 }
 
 // KnownAddr returns the client address that an earlier [Exchange.Addr] found; the zero Addr when nobody has asked, or the peer has
