@@ -59,7 +59,8 @@ type Route struct {
 	// Body checks the request body. Nil means that the route takes none: a request that brings one gets 415.
 	Body *validate.Validator
 	// InsecureRawBody hands unchecked bodies to the handler. It is for uploads and for bodies that are no JSON. Together
-	// with Body it is refused. A caller who is restricted to some models gets 403 when the body does not name one as JSON.
+	// with Body it is refused. A caller who is restricted to some models gets 403 when there is a body that does not name one as JSON
+	// and no path or query that names one, and for every body that is not JSON.
 	InsecureRawBody bool
 	// InsecureUpgrade lets a request of this route become another protocol (WebSocket). What passes after that is seen by no
 	// room: no limit, no filter, no record of it. False takes the wish off the request, so that a reverse proxy cannot pass it on
@@ -192,6 +193,7 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	add("validate", policy.Body != nil, policy.Body.Handler)
 	add("no body", policy.Body == nil && !policy.InsecureRawBody, route.NoBody("mantlet"))
 	add("models", guarded && (policy.Body != nil || policy.InsecureRawBody), p.cfg.Auth.ModelHandler)
+	add("named models", guarded && policy.Body == nil && !policy.InsecureRawBody, p.cfg.Auth.NamedModelHandler)
 	add("filter", p.cfg.Filter != nil && !policy.SkipFilter, p.cfg.Filter.Handler)
 	add("limits", p.cfg.Limits != nil && limited, p.cfg.Limits.Handler)
 	add("bulkhead", p.cfg.Bulkhead != nil && limited, p.cfg.Bulkhead.Handler)

@@ -640,6 +640,40 @@ func TestARawBodyDoesNotGetAroundTheModelList(t *testing.T) {
 	}
 }
 
+// A key of one model does not reach another by naming that in a place the body's check does not look at.
+func TestTheModelIsOneInBodyPathAndQueryOfEveryRoute(t *testing.T) {
+	h := build(t, yourModel)
+	h.Handle("POST /deployments/{model}/chat/completions", mantlet.Route{Scopes: "chat:write", Body: must(validate.New(validate.Config{}))}, yourModel)
+	h.Handle("GET /v1/models/{model}", mantlet.Route{}, yourModel)
+	h.Handle("GET /v1/realtime", mantlet.Route{}, yourModel)
+	for _, tc := range []struct {
+		method, target, body string
+		one, all             int
+	}{
+		{"POST", "/deployments/demo/chat/completions", hello, 200, 200},
+		{"POST", "/deployments/demo/chat/completions", `{}`, 200, 200},
+		{"POST", "/deployments/other/chat/completions", `{}`, 403, 200},
+		{"POST", "/deployments/other/chat/completions", hello, 400, 400},
+		{"POST", "/v1/chat/completions?model=other", hello, 400, 400},
+		{"POST", "/v1/chat/completions?model=demo", hello, 200, 200},
+		{"GET", "/v1/models/demo", "", 200, 200},
+		{"GET", "/v1/models/other", "", 403, 200},
+		{"GET", "/v1/realtime?model=other", "", 403, 200},
+		{"GET", "/v1/realtime?model=demo", "", 200, 200},
+		{"GET", "/v1/jobs/1", "", 200, 200},
+	} {
+		for key, want := range map[string]int{h.oneModel: tc.one, h.key: tc.all} {
+			if rec := h.ask(tc.method, tc.target, key, tc.body); rec.Code != want {
+				t.Errorf("%s %s %s: %d, want %d: %s", tc.method, tc.target, tc.body, rec.Code, want, rec.Body)
+			}
+		}
+	}
+	v := h.records(t)
+	if last := v[len(v)-3]; last["gen_ai.request.model"] != "demo" {
+		t.Errorf("the record of a request that names its model in the query: %v", last)
+	}
+}
+
 func TestAMethodMayBeFollowedByATab(t *testing.T) {
 	h := build(t, yourModel)
 	h.Handle("PUT\t/tab", mantlet.Route{}, yourModel)

@@ -29,7 +29,8 @@
 //   - Guessers: wrong credentials count against the address they come from, an IPv4 /32 or IPv6 /64, and lock it out for a
 //     while: 429 with Retry-After, before an authenticator is asked ([Lockout]). A wrong secret for a key that exists is an alarm
 //     of its own ([Alarm]). No key, caller or other address is locked with it.
-//   - Use of a model the caller was not given: [Gate.ModelHandler] checks the model that is dispatched.
+//   - Use of a model the caller was not given: [Gate.ModelHandler] checks the model that is dispatched. It takes the body as the
+//     validator read it and never parses it again; path and query must name the same one.
 //
 // # What it does not
 //

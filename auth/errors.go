@@ -28,6 +28,8 @@ var (
 	ErrInsufficientScope = errors.New("auth: scope is missing")
 	// ErrModelNotAllowed means that the caller is known and may not use the model.
 	ErrModelNotAllowed = errors.New("auth: model is not allowed")
+	// ErrAmbiguousModel means that the request names two models, or its query cannot be read: see [Gate.ModelHandler].
+	ErrAmbiguousModel = errors.New("auth: request names more than one model")
 	// ErrAddressNotAllowed means that the credential is good and may not be used from the client's address.
 	ErrAddressNotAllowed = errors.New("auth: address is not allowed")
 	// ErrPermissionDenied means that the caller is known and an [Authorizer] said no.
@@ -48,7 +50,7 @@ type Code string
 const (
 	// CodeMissingCredentials is 401 with a challenge that has no error parameter (RFC 6750 section 3.1).
 	CodeMissingCredentials Code = Code(deny.MissingCredentials)
-	// CodeInvalidRequest is 400, error="invalid_request".
+	// CodeInvalidRequest is 400, error="invalid_request"; without a challenge when it is about the model.
 	CodeInvalidRequest Code = Code(deny.InvalidRequest)
 	// CodeInvalidAPIKey is 401, error="invalid_token".
 	CodeInvalidAPIKey Code = Code(deny.InvalidAPIKey)
@@ -137,6 +139,7 @@ var reasons = [...]struct {
 	{ErrUnavailable, CodeUnavailable}, // first: what could not be decided must not look decided
 	{ErrLocked, CodeLocked},
 	{ErrTwoCredentials, CodeInvalidRequest},
+	{ErrAmbiguousModel, CodeInvalidRequest},
 	{ErrRevoked, CodeInvalidToken},
 	{ErrExpired, CodeTokenExpired},
 	{ErrInvalid, CodeInvalidToken},

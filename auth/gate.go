@@ -36,6 +36,11 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// MaxBody is how many bytes of a request body [Gate.ModelHandler] reads when no room before it did. Zero means 4 MiB.
 	MaxBody int64
+	// RequestModels returns the models that a request names outside its body, for [Gate.ModelHandler]; an empty name among them is one
+	// that only callers without a list may use. It must be safe for concurrent use. Nil means the wildcard {model} of the route's pattern
+	// and every query parameter "model" in any case, as net/http reads them. Name the wildcard so, or set this, wherever the server behind takes
+	// the model from the path or a header: "/v1beta/models/{call}" with "gemini:generateContent", say, or a route that catches many paths.
+	RequestModels func(r *http.Request) []string
 	// Lockout says when an address is locked out for the wrong credentials it sends: every request from there, whatever it carries,
 	// then gets 429 with Retry-After before an authenticator is asked. The zero Lockout is on. Keys and callers are never locked: they
 	// stay usable from everywhere else.
@@ -70,6 +75,7 @@ type Gate struct {
 	logger  *slog.Logger
 	lockout *lockout
 	onAlarm func(context.Context, Alarm)
+	models  func(*http.Request) []string
 }
 
 var (
@@ -121,7 +127,7 @@ func New(cfg Config) (*Gate, error) {
 	g := &Gate{
 		auth: cfg.Authenticator, base: Challenge{Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata},
 		ask: slices.Clone(cfg.ChallengeScopes), scopes: scopes, proxies: proxies, maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
-		lockout: lock, onAlarm: cfg.OnAlarm,
+		lockout: lock, onAlarm: cfg.OnAlarm, models: cfg.RequestModels,
 	}
 	all := members(cfg.Authenticator)
 	g.schemes = schemes(all)

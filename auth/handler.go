@@ -50,50 +50,6 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// ModelHandler returns a handler that checks the caller's list of models, and stands inside [Gate.Handler] and after the body
-// was validated. It checks the model that will be dispatched: the one the rooms before it agreed on, else the one the body
-// names. A caller without a list passes, and the body is not looked at. A caller with a list is refused when the model is not
-// on it, when the body names none, or when the body cannot be read as JSON: what cannot be checked is not allowed. A request
-// without a caller is refused as unauthenticated. It panics when next is nil.
-func (g *Gate) ModelHandler(next http.Handler) http.Handler {
-	if next == nil {
-		panic("auth: Gate.ModelHandler: next is nil")
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, w, r := exchange.Enter(w, r)
-		defer x.Leave()
-		if g == nil || g.auth == nil {
-			g.refuse(x, w, r, errNotMade)
-			return
-		}
-		p, ok := FromContext(r.Context())
-		if !ok {
-			g.refuse(x, w, r, ErrNoCredential)
-			return
-		}
-		if p.Models == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		model := x.Model()
-		if model == "" {
-			body, err := x.ReadBody(w, r, g.maxBody)
-			if err != nil {
-				g.refuseBody(x, w, r, err)
-				return
-			}
-			if q := x.Request(body); q != nil {
-				model = q.Model
-			}
-		}
-		if err := AuthorizeModel(p, model); err != nil {
-			g.refuse(x, w, r, err)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
 // the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
 // it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
@@ -175,6 +131,10 @@ func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 	case CodeMissingCredentials:
 		// No error parameter: the client did nothing wrong yet.
 	case CodeInvalidRequest:
+		if errors.Is(err, ErrAmbiguousModel) {
+			d.Message = "The request does not name one model: body, path and query must agree."
+			return d // nothing another credential would cure
+		}
 		fault.Error, fault.Description = "invalid_request", "Send exactly one credential"
 	case CodeInvalidAPIKey, CodeInvalidToken:
 		fault.Error = "invalid_token"

@@ -1,0 +1,120 @@
+package auth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mantlet-go/mantlet/internal/exchange"
+)
+
+// ModelHandler returns a handler that checks the caller's list of models, and stands inside [Gate.Handler] and after the body
+// was validated. It checks the model that will be dispatched: the one the rooms before it agreed on, else the one the body
+// names, and with it those that the request names in its path and query (see Config.RequestModels). A request that names two is
+// refused with 400, whoever sends it: which of them runs would be for the server behind to say.
+//
+// A caller without a list passes, and the body is not read for it: one that no room has read is not compared. A caller with a list is
+// refused when the model is not on it, when the request names none, or when the body is there and cannot be read as JSON: what
+// cannot be checked is not allowed. A request without a caller is refused as unauthenticated. It panics when next is nil.
+func (g *Gate) ModelHandler(next http.Handler) http.Handler {
+	return g.modelHandler(next, true)
+}
+
+// NamedModelHandler is [Gate.ModelHandler] for routes that take no body and whose requests need not name a model: one that names none
+// passes. It does not look at the body; stand it behind what refuses one.
+func (g *Gate) NamedModelHandler(next http.Handler) http.Handler {
+	return g.modelHandler(next, false)
+}
+
+func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
+	if next == nil {
+		panic("auth: Gate.ModelHandler: next is nil")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		if g == nil || g.auth == nil {
+			g.refuse(x, w, r, errNotMade)
+			return
+		}
+		p, ok := FromContext(r.Context())
+		if !ok {
+			g.refuse(x, w, r, ErrNoCredential)
+			return
+		}
+		names, err := g.requestModels(r)
+		if err != nil && p.Models != nil {
+			g.refuse(x, w, r, err)
+			return
+		}
+		model := x.Model()
+		body, read := x.ReadBytes()
+		if inBody && model == "" {
+			if p.Models != nil {
+				if body, err = x.ReadBody(w, r, g.maxBody); err != nil {
+					g.refuseBody(x, w, r, err)
+					return
+				}
+				read = true
+			}
+			if read && len(body) > 0 {
+				if q := x.Request(body); q != nil {
+					model = q.Model
+				} else if p.Models != nil { // who can read it may find a model there
+					g.refuse(x, w, r, AuthorizeModel(p, ""))
+					return
+				}
+			}
+		}
+		if model != "" {
+			names = append(names, model)
+		}
+		for _, name := range names {
+			if name != names[0] {
+				g.refuse(x, w, r, errTwoModels)
+				return
+			}
+		}
+		if len(names) == 0 && !inBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if len(names) > 0 { // all of them are the same
+			model = names[0]
+		}
+		if err := AuthorizeModel(p, model); err != nil {
+			g.refuse(x, w, r, err)
+			return
+		}
+		if read || r.Body == nil || r.Body == http.NoBody {
+			x.SetModel(model) // the rooms inside take it for the last word, so not while a body may name another
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var errTwoModels = &Error{Code: CodeInvalidRequest, Err: ErrAmbiguousModel}
+
+// requestModels returns the models that r names outside its body.
+func (g *Gate) requestModels(r *http.Request) (names []string, err error) {
+	if g.models != nil {
+		return slices.Clip(g.models(r)), nil // the names of the body are appended
+	}
+	if name := r.PathValue("model"); name != "" {
+		names = append(names, name)
+	}
+	if r.URL == nil || r.URL.RawQuery == "" {
+		return names, nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	for k, v := range query {
+		if strings.EqualFold(k, "model") {
+			names = append(names, v...)
+		}
+	}
+	if err != nil {
+		return names, errTwoModels // what net/http drops of it, another reader may take
+	}
+	return names, nil
+}
