@@ -24,7 +24,6 @@ import (
 type fortress struct {
 	t   *testing.T
 	s   *memhttp.Server
-	key string
 	ran string // the pattern whose handler ran
 }
 

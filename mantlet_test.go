@@ -30,6 +30,7 @@ import (
 	"github.com/mantlet-go/mantlet/audit"
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/auth/authtest"
 	"github.com/mantlet-go/mantlet/ratelimit"
 	"github.com/mantlet-go/mantlet/sanitize"
 	"github.com/mantlet-go/mantlet/validate"
@@ -695,6 +696,53 @@ func TestAFloodLimiterReadsNoBodyAndIsNotThePlan(t *testing.T) {
 	if _, err := mantlet.New(mantlet.Config{Auth: gate, Flood: requests}); err != nil {
 		t.Error(err)
 	}
+}
+
+// The pipeline's trusted proxies decide whom the gate locks out, also when the gate names none.
+func TestWrongKeysLockOutTheClientAndNotTheProxyInFront(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := must(auth.New(auth.Config{Logger: slog.New(slog.DiscardHandler), Authenticator: auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+			if r.Header.Get("X-Api-Key") != "good" {
+				return nil, auth.ErrInvalid
+			}
+			return &auth.Principal{Issuer: "test", Subject: "alice", ClientID: "alice"}, nil
+		})}))
+		trail := &lines{}
+		log := must(audit.Open(audit.Config{Sinks: []audit.Sink{trail}}))
+		p := must(mantlet.New(mantlet.Config{Auth: gate, Audit: log, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}))
+		p.HandleFunc("GET /", mantlet.Route{}, func(http.ResponseWriter, *http.Request) {})
+		ask := func(client, key string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = "198.51.100.7:1"
+			r.Header.Set("X-Forwarded-For", client)
+			r.Header.Set("X-Api-Key", key)
+			rec := httptest.NewRecorder()
+			p.ServeHTTP(rec, r)
+			return rec
+		}
+		for range auth.DefaultLockoutFailures {
+			ask("203.0.113.1", "guess")
+		}
+		if rec := ask("203.0.113.1", "good"); rec.Code != 429 || code(rec) != "too_many_requests" || rec.Header().Get("Retry-After") != "60" {
+			t.Errorf("the guesser: %d %v %s", rec.Code, rec.Header(), rec.Body)
+		}
+		if rec := ask("203.0.113.2", "good"); rec.Code != 200 {
+			t.Errorf("another client of the proxy: %d", rec.Code)
+		}
+		if err := log.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if v := trail.all[auth.DefaultLockoutFailures]; v["error.type"] != "too_many_requests" {
+			t.Errorf("the record of a locked request: %v", v)
+		}
+		open := must(auth.New(auth.Config{Authenticator: authtest.Refuse(auth.ErrInvalid), SkipLockout: true}))
+		for g, want := range map[*auth.Gate]bool{gate: false, open: true} {
+			w := must(mantlet.New(mantlet.Config{Auth: g})).Describe().Warnings
+			if got := slices.ContainsFunc(w, func(s string) bool { return strings.HasPrefix(s, "SkipLockout") }); got != want {
+				t.Errorf("warnings: %q", w)
+			}
+		}
+	})
 }
 
 // The guard stands outside of the rooms whose refusals it counts and inside of those that record and shape errors: it must see
