@@ -33,6 +33,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 				x.Addr(r, g.proxies)
 			}
 			if err := g.locked(r); err != nil { // before Announce too, which signs a nonce
+				if r.ContentLength != 0 {
+					// net/http waits for a short body to its end before it answers: no locked client may hold a connection
+					// that way. An error means a writer without deadlines, as in tests.
+					_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+				}
 				g.refuse(x, w, r, err)
 				return
 			}

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/authtest"
+	"github.com/mantlet-go/mantlet/internal/memhttp"
 )
 
 // door is a Gate whose authenticator knows its answer from the token, counts how often it was asked, and keeps the alarms.
@@ -511,6 +513,27 @@ func TestALockIsDecidedBeforeANonceIsMade(t *testing.T) {
 		}
 		if w := d.knock("bad", eve); w.Code != 429 || w.Header().Get("X-Announced") != "" {
 			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	})
+}
+
+func TestALockedClientDoesNotHoldAConnectionByABodyItNeverSends(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDoor(t, nil)
+		s := memhttp.New(t, d.Handler(http.NotFoundHandler()), memhttp.From(netip.MustParseAddr("198.51.100.1")))
+		for range 20 {
+			d.knock("bad", eve)
+		}
+		conn, err := s.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		start := time.Now()
+		go fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nContent-Length: 100\r\n\r\n{")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != 429 || time.Since(start) > 0 {
+			t.Errorf("%v %v after %v", res, err, time.Since(start))
 		}
 	})
 }
