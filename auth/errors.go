@@ -90,8 +90,8 @@ type Error struct {
 	Challenge string
 	// RetryAfter is when to try again, for CodeUnavailable and CodeLocked. Zero means 5 seconds.
 	RetryAfter time.Duration
-	// KeyID is the public id of the key that was tried, when one was recognised: a wrong secret on an existing key is worth
-	// an alarm. Empty otherwise.
+	// KeyID is the public id of the key that was tried, when one was recognised; empty otherwise. With an Err that wraps [ErrInvalid] and
+	// not [ErrNotYetValid] it says that the key exists and the secret is wrong, which raises [AlarmWrongSecret].
 	KeyID string
 	// Err is the reason; it wraps one of this package's errors. It must not contain any part of a credential.
 	Err error
