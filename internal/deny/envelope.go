@@ -113,7 +113,11 @@ func (e Envelope) Append(dst []byte, d *Denial, requestID string) []byte {
 		dst = append(dst, `,"code":`...)
 		dst = appendString(dst, string(code))
 		if d.Param != "" {
-			dst = append(dst, `,"pointer":`...)
+			name := `,"param":`
+			if d.Param[0] == '/' {
+				name = `,"pointer":` // as in the example of RFC 9457 section 3
+			}
+			dst = append(dst, name...)
 			dst = appendString(dst, d.Param)
 		}
 		if requestID != "" {
