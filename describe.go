@@ -101,7 +101,7 @@ func (p *Pipeline) Describe() Description {
 	if p.cfg.Limits == nil {
 		d.Warnings = append(d.Warnings, "no limits: a caller can use without bound")
 	}
-	if p.cfg.Flood == nil {
+	if st := p.cfg.Guard.Stats(); p.cfg.Flood == nil && (st.Slots == 0 || st.Shadow) { // bans are what failed attempts cost
 		d.Warnings = append(d.Warnings, "no flood limit: failed attempts cost an address nothing")
 	}
 	if p.cfg.Bulkhead == nil {
@@ -128,8 +128,8 @@ func (p *Pipeline) Describe() Description {
 		if rt.policy.InsecureRawBody {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureRawBody", rt.pattern))
 		}
-		if m, _, _ := strings.Cut(rt.pattern, " "); rt.policy.Body == nil && !rt.policy.InsecureRawBody && (m == "POST" || m == "PUT" || m == "PATCH") {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, or InsecureRawBody for bodies that are not JSON", rt.pattern))
+		if m, _, _ := strings.Cut(rt.pattern, " "); !rt.policy.takesBody() && (m == "POST" || m == "PUT" || m == "PATCH") {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, Upload for forms with files, or InsecureRawBody for other bodies that are not JSON", rt.pattern))
 		}
 		d.Routes = append(d.Routes, RouteDescription{
 			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: slices.Clone(rt.stages),

@@ -59,8 +59,8 @@ var replies = map[string]reply{
 }
 
 // roomPoints is what the refusals of the rooms inside cost, by code. What is not here never counts; no code of 500 and above
-// is. Weights are relative to a ban at DefaultBanPoints: a wrong key costs a twentieth, so that 20 guesses within minutes are
-// enough, while a client that is merely wrong about a schema or too fast needs 100 mistakes.
+// is. Weights are relative to a ban at DefaultBanPoints: a wrong key costs a twentieth, so that 21 guesses in half a minute are
+// enough, while a client that is merely wrong about a schema or too fast needs more than 100 mistakes.
 var roomPoints = map[deny.Code]int{
 	deny.InvalidRequest:       2, // contradictory credentials, malformed requests: clients do not send these by accident twice
 	deny.MissingCredentials:   1, // health checks and browsers do that
@@ -128,6 +128,16 @@ func refuse(rule string, cause error) *Error {
 		e.Message = r.code.Message()
 	}
 	return e
+}
+
+// As lets the Refuse functions of this module's packages answer with this refusal. It fills in what they write; programs have no
+// use for it.
+func (e *Error) As(target any) bool {
+	d, ok := target.(**deny.Denial)
+	if ok {
+		*d = e.denial()
+	}
+	return ok
 }
 
 // denial is the same refusal in the words of the package that writes it.

@@ -29,7 +29,8 @@ const (
 	// DefaultMaxHeaders is what Apache takes (LimitRequestFields).
 	DefaultMaxHeaders = 100
 
-	// DefaultBanPoints is the score of a ban: 5 probes, 20 wrong keys, or 100 bodies that do not fit the schema.
+	// DefaultBanPoints is the score of a ban. One a second, it takes 6 probes, 21 wrong keys or 107 bodies that do not fit the
+	// schema: a score decays between them.
 	DefaultBanPoints = 100
 	// DefaultHalfLife is the time in which a score halves. With it a client that errs every 10 seconds at a point each settles
 	// at a score of 87, below a ban.
@@ -321,8 +322,8 @@ func (g *Guard) SetRules(r Rules) error {
 }
 
 // Check decides about a request at the time now, without writing a reply: nil, or an *[Error]. The first rule that is broken
-// decides, in this order: address, ban, method, URL, headers, host, origin, probe, agent. It counts nothing: [Guard.Handler]
-// does, or [Guard.ReportAddr].
+// decides, in this order: address, ban, method, URL, headers (header_size, duplicate_header, underscore, framing, host_mismatch),
+// host, origin, probe, agent. It counts nothing: [Guard.Handler] does, or [Guard.ReportAddr].
 //
 // Inside a room of this module the client's address is the one that the outermost trusted proxies tell.
 func (g *Guard) Check(r *http.Request, now time.Time) error {
@@ -449,10 +450,23 @@ func (g *Guard) Unban(addr netip.Addr) bool {
 	return g.made() && g.bans != nil && g.bans.forget(g.bans.key(addr), time.Now())
 }
 
-// Bans returns the bans in force, in the order of their prefixes. It walks the whole table: it is for operators.
+// Ban bans the client with this address for that long from now, in place of a ban that it may have already; the next ban that it
+// earns is longer, as after any other. It reports false, and bans nobody, when length is not positive, the address is on
+// Rules.Allow or is that of no client, Config.SkipBans is set, or the table has no place but for other bans. For addresses that
+// are never to come back there is [Rules].Deny.
+func (g *Guard) Ban(addr netip.Addr, length time.Duration) bool {
+	if !g.made() || g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed || !g.bans.set(g.bans.key(addr), length, time.Now()) {
+		return false
+	}
+	g.banned(nil, addr, "operator", length)
+	return true
+}
+
+// Bans returns the bans in force, in the order of their prefixes; never nil, so that its JSON is a list. It walks the whole
+// table: it is for operators.
 func (g *Guard) Bans() []Ban {
 	if !g.made() || g.bans == nil {
-		return nil
+		return []Ban{}
 	}
 	return g.bans.list(time.Now())
 }
@@ -462,5 +476,7 @@ func (g *Guard) Stats() Stats {
 	if !g.made() || g.bans == nil {
 		return Stats{}
 	}
-	return g.bans.stats(time.Now())
+	st := g.bans.stats(time.Now())
+	st.Shadow = g.cfg.Shadow
+	return st
 }

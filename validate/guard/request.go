@@ -96,26 +96,27 @@ func nibble(c byte) (byte, bool) {
 	return 0, false
 }
 
-// header checks names, sizes and multiplicity, and where the host stands. It returns the rule that is broken, or "".
+// header checks names, sizes and multiplicity, and where the host stands. It returns the rule that is broken, or "". Of several
+// it is always the same one: a map has no order, so all of it is looked at before anything is said.
 func (g *Guard) header(r *http.Request) string {
-	size, lines := 0, 0
+	size, lines, longest := 0, 0, 0
+	twice, underscore := false, false
 	for name, values := range r.Header {
-		if len(values) > 1 && !g.cfg.SkipDuplicateHeaders && single(name) {
-			return RuleDuplicateHeader
-		}
-		if !g.cfg.SkipUnderscores && strings.IndexByte(name, '_') >= 0 {
-			return RuleUnderscore
-		}
+		twice = twice || len(values) > 1 && single(name)
+		underscore = underscore || strings.IndexByte(name, '_') >= 0
 		lines += len(values)
 		for _, v := range values {
-			if len(v) > g.cfg.MaxHeaderValue {
-				return RuleHeaderSize
-			}
+			longest = max(longest, len(v))
 			size += len(name) + len(": ") + len(v) + len("\r\n")
 		}
 	}
-	if size > g.cfg.MaxHeaderBytes || lines > g.cfg.MaxHeaders {
+	switch {
+	case longest > g.cfg.MaxHeaderValue || size > g.cfg.MaxHeaderBytes || lines > g.cfg.MaxHeaders:
 		return RuleHeaderSize
+	case twice && !g.cfg.SkipDuplicateHeaders:
+		return RuleDuplicateHeader
+	case underscore && !g.cfg.SkipUnderscores:
+		return RuleUnderscore
 	}
 	if len(r.TransferEncoding) > 0 && r.Header["Content-Length"] != nil {
 		return RuleFraming
