@@ -46,7 +46,7 @@ func Example() {
 	get("203.0.113.7", "http://localhost:11434/api/tags")
 	// Output:
 	// 200 hello
-	// 421 {"error":"This server does not answer for that host.","code":"invalid_request","request_id":"example"}
+	// 421 {"error":"This server does not answer for that host.","code":"request_refused","request_id":"example"}
 	// 403 {"error":"Requests from this address are not accepted.","code":"address_not_allowed","request_id":"example"}
 }
 

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/validate/internal/site"
 )
 
 // Defaults of [Config].
@@ -73,12 +73,13 @@ type Config struct {
 	// Hosts lists what the Host header may say, against DNS rebinding and host header attacks: names or addresses, in any
 	// case, IPv6 in brackets, with a port when only that one is meant. A trailing dot of a name does not matter. Another
 	// host gets 421 (RFC 9110 sections 7.4 and 15.5.20: a host this server does not answer for), a malformed or missing one
-	// 400 (RFC 9112 section 3.2). Empty means that Host is not looked at; set it
-	// for everything that listens on localhost or in a private network.
+	// 400 (RFC 9112 section 3.2). Empty means that Host is not looked at, because a proxy on the same machine may keep names
+	// that only it knows; set it for everything that listens on localhost or in a private network. (The presets of package
+	// preset check the same way, and know the names of the loopback interface by themselves.)
 	Hosts []string
 	// Origins lists the web origins, such as https://chat.example.com, that may send requests from a page; another Origin
-	// gets 403. Requests without the header, from anything but a page, pass. Empty means that Origin is not looked at. The
-	// MCP specification wants servers to look at it.
+	// gets 403. Pages of the very host that they call pass too when Hosts is set, and so do requests without the header, from
+	// anything but a page. Empty means that Origin is not looked at. The MCP specification wants servers to look at it.
 	Origins []string
 
 	// MaxURL bounds the request target in bytes; beyond is 414. Zero means DefaultMaxURL.
@@ -159,8 +160,9 @@ type Guard struct {
 	rules   atomic.Pointer[rules]
 	proxies *exchange.Proxies
 	allow   string // the Allow header
-	hosts   *hosts // nil when none are set
-	origins map[string]bool
+	site    *site.Checker
+	named   bool    // Config.Hosts is set
+	pages   bool    // Config.Origins is set
 	probes  *paths  // nil with SkipProbes
 	agents  *agents // nil with SkipAgents
 	points  map[string]float64
@@ -217,24 +219,12 @@ func New(cfg Config) (*Guard, error) {
 	}
 	g.allow = strings.Join(cfg.Methods, ", ")
 
-	if len(cfg.Hosts) > 0 {
-		hs, bad := newHosts(cfg.Hosts)
-		for _, i := range bad {
-			fault("Hosts[%d] %q is no host", i, cfg.Hosts[i])
-		}
-		g.hosts = &hs
+	var bad []error
+	g.site, bad = site.New(cfg.Hosts, cfg.Origins)
+	for _, err := range bad {
+		fault("%w", err)
 	}
-	if len(cfg.Origins) > 0 {
-		g.origins = make(map[string]bool, len(cfg.Origins))
-		for i, o := range cfg.Origins {
-			u, err := url.Parse(o)
-			if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != o || lower(o) != o ||
-				u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
-				fault("Origins[%d] %q is no origin as a browser writes it: scheme://host in lower case, with the port unless it is the scheme's", i, o)
-			}
-			g.origins[o] = true
-		}
-	}
+	g.named, g.pages = len(cfg.Hosts) > 0, len(cfg.Origins) > 0
 
 	if list := table(fault, "Probes", cfg.Probes, cfg.SkipProbes, DefaultProbes); list != nil {
 		var bad []error
@@ -385,16 +375,15 @@ func (g *Guard) form(r *http.Request) *Error {
 	if rule := g.header(r); rule != "" {
 		return refuse(rule, nil)
 	}
-	if g.hosts != nil {
-		if rule := g.hosts.check(r.Host); rule != "" {
-			return refuse(rule, nil)
+	if g.named {
+		if f := g.site.Host(r.Host); f != 0 {
+			return refuse(siteRules[f], nil)
 		}
 	}
-	if g.origins != nil {
-		for _, o := range r.Header["Origin"] {
-			if !g.origins[o] {
-				return refuse(RuleOrigin, nil)
-			}
+	if g.pages {
+		// A rebound name is the same host as its page's: only one that was checked is ours.
+		if f := g.site.Origin(r, g.named); f != 0 {
+			return refuse(siteRules[f], nil)
 		}
 	}
 	if g.probes != nil {

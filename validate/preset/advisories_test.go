@@ -158,10 +158,10 @@ func TestPublishedAttacksOnServersDoNotReachThem(t *testing.T) {
 		{"a class: best_of", "tgi", request{method: "POST", path: "/generate", body: `{"inputs":"x","parameters":{"best_of":1000}}`}, 422, "maximum"},
 
 		// The Model Context Protocol
-		{"CVE-2026-34742: a rebound name at the Go SDK", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`, "Host", "evil.example:8080"), 403, ""},
-		{"CVE-2025-66414: at the TypeScript SDK", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Host", "evil.example:3000", "Origin", "http://evil.example:3000"), 403, ""},
-		{"CVE-2025-66416: at the Python SDK", "mcp", request{method: "GET", path: "/mcp", header: map[string]string{"Host": "evil.example:8000", "Accept": "text/event-stream"}}, 403, ""},
-		{"CVE-2025-49596: at the Inspector", "mcp", request{method: "GET", path: "/sse?transportType=stdio&command=touch&args=%2Ftmp%2Fexploited-from-the-browser", header: map[string]string{"Host": "0.0.0.0:6277"}}, 403, ""},
+		{"CVE-2026-34742: a rebound name at the Go SDK", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`, "Host", "evil.example:8080"), 421, ""},
+		{"CVE-2025-66414: at the TypeScript SDK", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Host", "evil.example:3000", "Origin", "http://evil.example:3000"), 421, ""},
+		{"CVE-2025-66416: at the Python SDK", "mcp", request{method: "GET", path: "/mcp", header: map[string]string{"Host": "evil.example:8000", "Accept": "text/event-stream"}}, 421, ""},
+		{"CVE-2025-49596: at the Inspector", "mcp", request{method: "GET", path: "/sse?transportType=stdio&command=touch&args=%2Ftmp%2Fexploited-from-the-browser", header: map[string]string{"Host": "0.0.0.0:6277"}}, 421, ""},
 		{"CVE-2025-49596: without a browser", "mcp", request{method: "GET", path: "/sse?transportType=stdio&command=touch&args=%2Ftmp%2Fx"}, 404, ""},
 		{"CVE-2026-33252: text/plain from another site", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`, "Content-Type", "text/plain"), 415, ""},
 		{"CVE-2026-33252: with its origin", "mcp", rpc(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`, "Origin", "https://evil.example"), 403, ""},
