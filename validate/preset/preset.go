@@ -3,6 +3,7 @@ package preset
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -93,6 +94,20 @@ func ByName(name string) (Preset, bool) {
 	return p(), true
 }
 
+// MarshalText returns the name of the preset, and UnmarshalText makes p the preset of that name, one of [Names]: for
+// [flag.TextVar] and files of settings.
+func (p Preset) MarshalText() ([]byte, error) { return []byte(p.Name), nil }
+
+// UnmarshalText is described at [Preset.MarshalText].
+func (p *Preset) UnmarshalText(name []byte) error {
+	known, ok := ByName(string(name))
+	if !ok {
+		return fmt.Errorf("preset: want one of %s", strings.Join(Names(), ", "))
+	}
+	*p = known
+	return nil
+}
+
 // Configure returns a copy of the preset in which change has had its say about every route with a body, Optional ones too: a
 // larger MaxBody, Shadow, a Logger, Encodings. cfg is what the route's Body is made of, after earlier calls of Configure; to
 // open further top-level members as in [OpenAIChat], assign *cfg = rt.Config("name"). A route whose Body you have replaced, or
@@ -143,7 +158,21 @@ func (p Preset) Handler(next http.Handler) http.Handler {
 		mux.Handle(r.Pattern, checked(p.headers, body(next))) // only here: an unknown path is 404 whatever the headers say
 	}
 	p.headers = nil
-	return p.Front(p.inOwnForm(mux))
+	return logged(p.Front(p.inOwnForm(mux)))
+}
+
+// logged leaves a record, at Debug, of what is refused before a body is looked at; validators log themselves.
+func logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		next.ServeHTTP(w, r)
+		var e *validate.Error
+		if d := x.Denial(); d != nil && d.Stage == stage && !errors.As(d.Cause, &e) && slog.Default().Enabled(x, slog.LevelDebug) {
+			slog.LogAttrs(x, slog.LevelDebug, "preset: request refused", slog.String("request_id", x.ID()), slog.Int("status", d.Status()),
+				slog.String("code", string(d.Code)), slog.String("message", d.Text())) // without any value of the request
+		}
+	})
 }
 
 // inOwnForm has paths that nobody knows below /api/ refused in the form of Ollama's clients, where the server is Ollama: a

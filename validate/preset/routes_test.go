@@ -2,11 +2,13 @@ package preset_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -340,6 +342,40 @@ func TestARouteCanBeChangedThroughItsConfig(t *testing.T) {
 	}
 	if w, _ := send(t, preset.Ollama(), request{method: "POST", path: "/api/chat", body: `{"model":"m","my_option":1}`}); w.Code != 422 {
 		t.Errorf("the preset itself changed: %d", w.Code)
+	}
+}
+
+func TestANameInAFlagOrAFileIsAPreset(t *testing.T) {
+	for _, name := range preset.Names() {
+		var p preset.Preset
+		b, err := json.Marshal(map[string]string{"preset": name})
+		if err == nil {
+			err = json.Unmarshal(b, &struct{ Preset *preset.Preset }{&p})
+		}
+		if text, _ := p.MarshalText(); err != nil || string(text) != name || len(p.Routes) == 0 {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if p := preset.TGI(); p.UnmarshalText([]byte("none")) == nil || p.Name != "tgi" {
+		t.Errorf("an unknown name: %q", p.Name)
+	}
+}
+
+// What is refused before a body is looked at shows in the log, at Debug, without a value of the request.
+func TestRefusalsOfRoutesAndHostsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(old)
+	p := preset.Ollama()
+	p.Hosts = []string{"localhost"}
+	for _, host := range []string{"localhost", "canary.example"} {
+		r := httptest.NewRequest("GET", "/canary", nil)
+		r.Host = host
+		p.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if got := log.String(); !strings.Contains(got, "status=404") || !strings.Contains(got, "status=421") || strings.Contains(got, "canary") {
+		t.Error(got)
 	}
 }
 
