@@ -219,11 +219,11 @@ func New(cfg Config) (*Guard, error) {
 	}
 	g.allow = strings.Join(cfg.Methods, ", ")
 
-	var bad []error
-	g.site, bad = site.New(cfg.Hosts, cfg.Origins)
-	for _, err := range bad {
-		fault("%w", err)
+	checker, bad := site.New(cfg.Hosts, cfg.Origins)
+	for _, s := range bad {
+		fault("%s", s)
 	}
+	g.site = checker
 	g.named, g.pages = len(cfg.Hosts) > 0, len(cfg.Origins) > 0
 
 	if list := table(fault, "Probes", cfg.Probes, cfg.SkipProbes, DefaultProbes); list != nil {

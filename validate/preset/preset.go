@@ -223,7 +223,7 @@ func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Han
 func (p Preset) front() func(*http.Request) *deny.Denial {
 	c, faults := site.New(p.Hosts, p.Origins)
 	if len(faults) > 0 {
-		panic("preset: Preset." + errors.Join(faults...).Error())
+		panic("preset: Preset." + strings.Join(faults, "; "))
 	}
 	named := len(p.Hosts) > 0
 	return func(r *http.Request) *deny.Denial {

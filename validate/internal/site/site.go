@@ -42,13 +42,13 @@ type Checker struct {
 }
 
 // New compiles lists of hosts and origins. The faults begin with the name of the list and the place in it.
-func New(hosts, origins []string) (c *Checker, faults []error) {
+func New(hosts, origins []string) (c *Checker, faults []string) {
 	c = &Checker{names: map[string][]string{}, addrs: map[netip.Addr][]string{}, origins: map[string]bool{}}
 	for i, s := range hosts {
 		h, ok := parseHost(s)
 		switch {
 		case !ok:
-			faults = append(faults, fmt.Errorf("Hosts[%d] %q is no host", i, s))
+			faults = append(faults, fmt.Sprintf("Hosts[%d] %q is no host", i, s))
 		case h.addr.IsValid():
 			c.addrs[h.addr] = append(c.addrs[h.addr], h.port)
 		default:
@@ -59,7 +59,7 @@ func New(hosts, origins []string) (c *Checker, faults []error) {
 	for i, s := range origins {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != s || strings.ToLower(s) != s || u.Port() != "" && u.Port() == defaultPort(u.Scheme) {
-			faults = append(faults, fmt.Errorf("Origins[%d] %q is no origin as a browser writes it: scheme://host in lower case, with the port unless it is the scheme's", i, s))
+			faults = append(faults, fmt.Sprintf("Origins[%d] %q is no origin as a browser writes it: scheme://host in lower case, with the port unless it is the scheme's", i, s))
 		}
 		c.origins[s] = true
 	}
