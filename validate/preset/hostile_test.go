@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -239,13 +241,23 @@ func TestAModelIsKeptForASecondAtLeast(t *testing.T) {
 	}
 }
 
-// No pattern of a preset reads a string of the body's size slowly: RE2 takes up to 200 ns for each byte, a second for a body. The
-// bound is ten times what the slowest case takes, for machines under load.
+// No pattern of a preset reads a string of the body's size slowly: RE2 takes up to 200 ns for each byte, a second for a body. What
+// is measured against is a text without anything, and the best of three.
 func TestNoPatternOfAPresetReadsAWholeBodySlowly(t *testing.T) {
 	fill := func(body, unit string) []byte {
 		return []byte(strings.Replace(body, "@", strings.Repeat(unit, (validate.DefaultMaxBody-len(body))/len(unit)), 1))
 	}
+	took := func(v *validate.Validator, body []byte) time.Duration {
+		best := time.Hour
+		for range 3 {
+			start := time.Now()
+			v.Check(body)
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
 	chat := `{"model":"m","messages":[{"role":"user","content":[@]}]}`
+	plain := took(preset.OpenAIChat(), fill(strings.Replace(chat, "@", `{"type":"text","text":"@"}`, 1), "a"))
 	for _, c := range []struct {
 		name string
 		v    *validate.Validator
@@ -261,25 +273,21 @@ func TestNoPatternOfAPresetReadsAWholeBodySlowly(t *testing.T) {
 		{"a pattern without end", body(t, "llamacpp", "POST /completion"), fill(`{"prompt":"x","json_schema":{"pattern":"@"}}`, "(?(")},
 		{"a reference without end", preset.OpenAIChat(), fill(`{"model":"m","messages":[{"role":"user","content":"x"}],"functions":[{"name":"f","parameters":{"$id":"@"}}]}`, "a/")},
 	} {
-		start := time.Now()
-		c.v.Check(c.body)
-		if d := time.Since(start); d > 250*time.Millisecond {
-			t.Errorf("%s: %v", c.name, d)
-		} else {
-			t.Logf("%s: %v", c.name, d)
+		if d := took(c.v, c.body); d > 20*plain {
+			t.Errorf("%s: %v, a plain text takes %v", c.name, d, plain)
 		}
 	}
 }
 
-// free are the places of the honest requests where a name may be spelled in any case, with why.
-var free = []struct{ under, why string }{
-	{"/metadata/", "names of the client's"},
-	{"/logit_bias/", "token ids"},
-	{"/arguments/", "for a tool, in its words"},
-	{"/input/", "the same in the messages API"},
-	{"/variables/", "names of a stored prompt"},
-	{"/properties/", "a property of the client's schema"},
-	{"/documents/", "names of the client's, text for a template"},
+// free are the places of the honest requests where a name may be spelled in any case, with why: patterns of the place of a name.
+var free = map[string]string{
+	`/metadata/[^/]+$`:                                   "a label of the client's",
+	`/(arguments|input|env|attributes)/`:                 "for a tool, in its words",
+	`/variables/[^/]+$`:                                  "a name in a stored prompt",
+	`/properties/[^/]+$`:                                 "a property that the client's schema names",
+	`^vllm /v1/chat/completions/documents/[0-9]+/[^/]+$`: "text for a template, under the client's name",
+	`^mcp /mcp/result/`:                                  "an answer for the server, which asked for it",
+	`^mcp /mcp/params/(_meta|capabilities|clientInfo)/`:  "what the client says of itself: another case of it is nothing that is said",
 }
 
 // A server in Go takes a name in another case for the declared one; a check that knows one spelling only is passed by it.
@@ -291,7 +299,11 @@ func TestANameInAnotherCaseIsRefusedWhereverItMeansSomething(t *testing.T) {
 	if probe.Check([]byte(`{"type":"u","URL":1}`)) == nil {
 		t.Skip("package validate does not compare names below if/then without their case yet: URL passes where then declares url")
 	}
-	tried := 0
+	tried, used := 0, map[string]bool{}
+	places := map[string]*regexp.Regexp{}
+	for at := range free {
+		places[at] = regexp.MustCompile(at)
+	}
 	for _, c := range honest {
 		p := everything(t)[c.preset]
 		i := slices.IndexFunc(p.Routes, func(rt preset.Route) bool { return rt.Pattern == "POST "+c.path })
@@ -312,13 +324,19 @@ func TestANameInAnotherCaseIsRefusedWhereverItMeansSomething(t *testing.T) {
 			if p.Routes[i].Body.Check(b.Bytes()) != nil {
 				return
 			}
-			for _, f := range free {
-				if strings.Contains(at, f.under) {
+			for expr, place := range places {
+				if place.MatchString(c.preset + " " + c.path + at) {
+					used[expr] = true
 					return
 				}
 			}
-			t.Errorf("%s %s: %s passes in capitals: %.300s", c.preset, c.path, at, b)
+			t.Errorf("%s %s: %s passes in capitals", c.preset, c.path, at)
 		})
+	}
+	for expr, why := range free {
+		if !used[expr] {
+			t.Errorf("nothing is free for being %s", why)
+		}
 	}
 	if tried < 300 {
 		t.Errorf("only %d names tried", tried)
@@ -333,13 +351,7 @@ func shouted(node any, at string, check func(at string)) {
 			shouted(e, fmt.Sprint(at, "/", i), check)
 		}
 	case map[string]any:
-		for _, name := range slices.Sorted(func(yield func(string) bool) {
-			for k := range node {
-				if !yield(k) {
-					return
-				}
-			}
-		}) {
+		for _, name := range slices.Sorted(maps.Keys(node)) {
 			v := node[name]
 			if loud := strings.ToUpper(name); loud != name {
 				delete(node, name)
