@@ -219,6 +219,7 @@ func TestAToolOfAChatIsClosedAndBounded(t *testing.T) {
 		{with, custom("start: x"), custom(long)},
 		{with, function, `"tools":[{"type":"function","function":{"name":"f"},"guided_json":1}]`},
 		{with, function, `"tools":[{"type":"function","function":{"name":"f"},"custom":{"name":"f","format":{"type":"regex"}}}]`},
+		{with, `"moderation":{"model":"m"}`, `"moderation":{"model":"m","base_url":"http://x"}`},
 		{with, function, `"tools":[{"type":"custom","function":{"name":"f"}}]`},
 		{with, choice("f"), choice(long)},
 		{with, choice("f"), `"tool_choice":{"type":"function","function":{"name":"f","guided_json":1}}`},
