@@ -287,6 +287,7 @@ var free = map[string]string{
 	`/variables/[^/]+$`:                                  "a name in a stored prompt",
 	`/properties/[^/]+$`:                                 "a property that the client's schema names",
 	`^vllm /v1/chat/completions/documents/[0-9]+/[^/]+$`: "text for a template, under the client's name",
+	`/(reasoning_details|parsed_arguments)/`:             "what a client keeps of an answer, for itself",
 	`^mcp /mcp/result/`:                                  "an answer for the server, which asked for it",
 	`^mcp /mcp/params/(_meta|capabilities|clientInfo)/`:  "what the client says of itself: another case of it is nothing that is said",
 }
