@@ -99,9 +99,20 @@ func TestAFileInARequestIsOfItsType(t *testing.T) {
 }
 
 func TestBase64InARequestIsStrict(t *testing.T) {
-	media(t, []string{"UklGRg==", aPDF}, []string{"UklGRg", "UklGRh==", "Ukl GRg==", "UklGRg==\\n", "UklG_-==", "%%%"}, map[string]func(string) error{
-		"openai audio":       at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"wav"}}]}]}`),
+	strange := []string{"UklGRg", "UklGRh==", "Ukl GRg==", "UklGRg==\\n", "UklG_-==", "%%%", "TVqQAAMAAAAEAAAA//8AALgAAAA="}
+	media(t, []string{"UklGRg=="}, append(strange, aPDF), map[string]func(string) error{
+		"openai audio": at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"wav"}}]}]}`),
+	})
+	media(t, []string{"SUQzBAAA", "//uQZAAA"}, append(strange, aPDF, "UklGRg=="), map[string]func(string) error{
+		"openai audio":    at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"mp3"}}]}]}`),
+		"responses audio": at(preset.OpenAIResponses(), `{"model":"m","input":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"mp3"}}]}]}`),
+	})
+	media(t, []string{aPDF}, append(strange, "UklGRg=="), map[string]func(string) error{
+		"openai file":        at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"@"}}]}]}`),
+		"responses file":     at(preset.OpenAIResponses(), `{"model":"m","input":[{"role":"user","content":[{"type":"input_file","filename":"a.pdf","file_data":"@"}]}]}`),
 		"anthropic document": at(preset.AnthropicMessages(), `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"@"}}]}]}`),
-		"llama.cpp media":    at(body(t, "llamacpp", "POST /completion"), `{"prompt":{"prompt_string":"x","multimodal_data":["@"]}}`),
+	})
+	media(t, []string{"UklGRg==", aPDF}, strange[:6], map[string]func(string) error{
+		"llama.cpp media": at(body(t, "llamacpp", "POST /completion"), `{"prompt":{"prompt_string":"x","multimodal_data":["@"]}}`),
 	})
 }
