@@ -1,11 +1,13 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Authenticator finds out who sent a request. Implementations are safe for concurrent use and do not read the body.
@@ -27,6 +29,64 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, errNotMade
 	}
 	return f(r)
+}
+
+// TokenVerifier verifies an access token without a request. Verifiers of tokens implement it beside [Authenticator], so that others
+// can ask them about a token that did not come as a bearer token: package pop, which knows its holder by a key, and servers of
+// protocols that have a place of their own for it.
+//
+// VerifyToken returns a Principal, or an error as Authenticate does: one that wraps [ErrNoCredential] when token does not have the
+// shape of this verifier's tokens. The Principal may be shared. It does not check a sender constraint: when Principal.Bound is
+// not zero, the caller of VerifyToken must, or refuse. Authenticate of the same verifier refuses such a token.
+type TokenVerifier interface {
+	VerifyToken(ctx context.Context, token string) (*Principal, error)
+}
+
+// Challenger is an [Authenticator] whose challenges are not just the scheme Bearer. A [Gate] asks once, when it is made, and sends one
+// WWW-Authenticate header for each scheme of its authenticators, the first of each scheme counting. An authenticator that wraps another
+// passes this on, and [Announcer] too.
+type Challenger interface {
+	Authenticator
+	// Challenges returns the schemes that are understood, with the parameters that never change. The Gate adds the others.
+	Challenges() []Challenge
+}
+
+// Announcer is an [Authenticator] that has something to say in every response, refusals included: a DPoP nonce (RFC 9449 section
+// 8.2). A [Gate] calls Announce before it decides about r.
+type Announcer interface {
+	Authenticator
+	// Announce sets headers of the response to r. It must not write what the request says.
+	Announce(h http.Header, r *http.Request)
+}
+
+// members returns the authenticators inside a, a itself if it is no AnyOf.
+func members(a Authenticator) []Authenticator {
+	list, ok := a.(anyOf)
+	if !ok {
+		return []Authenticator{a}
+	}
+	var flat []Authenticator
+	for _, m := range list {
+		flat = append(flat, members(m)...)
+	}
+	return flat
+}
+
+// schemes returns the challenges of the authenticators, one for each scheme.
+func schemes(authenticators []Authenticator) []Challenge {
+	var list []Challenge
+	for _, a := range authenticators {
+		own := []Challenge{{Scheme: "Bearer"}}
+		if c, ok := a.(Challenger); ok {
+			own = c.Challenges()
+		}
+		for _, c := range own {
+			if !slices.ContainsFunc(list, func(o Challenge) bool { return strings.EqualFold(o.Scheme, c.Scheme) }) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
 }
 
 // AnyOf tries authenticators in order until one recognises the credential; that one's answer is final, good or bad. If none

@@ -2,10 +2,13 @@ package auth
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// Challenge is the value of one WWW-Authenticate header (RFC 9110 section 11.6.1) with the parameters of RFC 6750 section 3.
+// Challenge is the value of one WWW-Authenticate header (RFC 9110 section 11.6.1) with the parameters of RFC 6750 section 3, RFC
+// 9728 section 5.1, RFC 9470 section 3 and RFC 9449 section 7.1.
 // The zero Challenge is a bare "Bearer".
 type Challenge struct {
 	// Scheme is the authentication scheme. Empty, or not a token of RFC 9110, means "Bearer".
@@ -19,6 +22,14 @@ type Challenge struct {
 	// Scopes are the scopes needed. What is not a scope-token of RFC 6749 section 3.3 is left out, because inside the
 	// parameter it would read as something else.
 	Scopes []string
+	// ResourceMetadata is the URL of the metadata of the protected resource (RFC 9728); empty for none.
+	ResourceMetadata string
+	// ACRValues are the authentication contexts that would do, the preferred one first; what has a space in it is left out.
+	ACRValues []string
+	// MaxAge is how old the authentication may be, sent in whole seconds; zero for any age, less than a second is one.
+	MaxAge time.Duration
+	// Algorithms are the signature algorithms of DPoP proofs; what has a space in it is left out.
+	Algorithms []string
 }
 
 // String returns the header value.
@@ -49,10 +60,22 @@ func (c Challenge) AppendTo(b []byte) []byte {
 	param("realm", c.Realm)
 	param("error", c.Error)
 	param("error_description", c.Description)
-	if len(c.Scopes) > 0 {
-		param("scope", strings.Join(slices.DeleteFunc(slices.Clone(c.Scopes), func(s string) bool { return !ValidScope(s) }), " "))
+	param("scope", words(c.Scopes))
+	param("resource_metadata", c.ResourceMetadata)
+	param("acr_values", words(c.ACRValues))
+	if c.MaxAge > 0 {
+		param("max_age", strconv.FormatInt(int64(max(1, c.MaxAge/time.Second)), 10))
 	}
+	param("algs", words(c.Algorithms))
 	return b
+}
+
+// words joins those of list that stay one word inside a list of words.
+func words(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return strings.Join(slices.DeleteFunc(slices.Clone(list), func(s string) bool { return !ValidScope(s) }), " ")
 }
 
 func appendQuoted(b []byte, s string) []byte {

@@ -2,8 +2,10 @@ package auth_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
@@ -80,6 +82,11 @@ func TestChallengesAreQuotedStrictly(t *testing.T) {
 		{auth.Challenge{Scopes: []string{"a", "b"}}, `Bearer scope="a b"`},
 		{auth.Challenge{Scopes: []string{`a"`, "b c", "", "d\n", `e\`, "caf\u00e9", "ok"}}, `Bearer scope="ok"`},
 		{auth.Challenge{Scopes: []string{`"`}}, `Bearer`},
+		{auth.Challenge{ResourceMetadata: "https://api.example/x"}, `Bearer resource_metadata="https://api.example/x"`},
+		{auth.Challenge{Scheme: "DPoP", Algorithms: []string{"ES256", "a b", "EdDSA"}}, `DPoP algs="ES256 EdDSA"`},
+		{auth.Challenge{ACRValues: []string{"urn:mace:silver", `x"`}, MaxAge: 90*time.Second + time.Millisecond}, `Bearer acr_values="urn:mace:silver", max_age="90"`},
+		{auth.Challenge{MaxAge: time.Millisecond}, `Bearer max_age="1"`},
+		{auth.Challenge{MaxAge: -time.Second}, `Bearer`},
 	} {
 		if got := c.c.String(); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.c, got, c.want)
@@ -90,11 +97,17 @@ func TestChallengesAreQuotedStrictly(t *testing.T) {
 // FuzzChallenge: whatever is put into a challenge, another parser reads exactly one challenge with exactly the parameters that
 // were meant, and the values survive but for the characters a header cannot carry.
 func FuzzChallenge(f *testing.F) {
-	f.Add("Bearer", "api", "invalid_token", "The access token expired", "chat:write", "models:read")
-	f.Add("", `a"b\c`, "e", "d\r\nX: y", `s"`, "s s")
-	f.Add("Be arer", "\xff\x00", "", `", scope="admin`, "", "caf\u00e9")
-	f.Fuzz(func(t *testing.T, scheme, realm, code, description, scope1, scope2 string) {
-		c := auth.Challenge{Scheme: scheme, Realm: realm, Error: code, Description: description, Scopes: []string{scope1, scope2}}
+	f.Add("Bearer", "api", "invalid_token", "The access token expired", "chat:write", "models:read", "https://api.example/.well-known/x", 60)
+	f.Add("", `a"b\c`, "e", "d\r\nX: y", `s"`, "s s", `", error="x`, -1)
+	f.Add("Be arer", "\xff\x00", "", `", scope="admin`, "", "caf\u00e9", "\\", 0)
+	f.Add("DPoP", "", "use_dpop_nonce", "", "ES256", "EdDSA", "", 1<<31-1)
+	f.Fuzz(func(t *testing.T, scheme, realm, code, description, scope1, scope2, metadata string, age int) {
+		list := []string{scope1, scope2}
+		age = int(max(min(int64(age), 1<<31-1), -1<<31)) // a time.Duration of seconds ends at 292 years
+		c := auth.Challenge{
+			Scheme: scheme, Realm: realm, Error: code, Description: description, Scopes: list, ResourceMetadata: metadata, ACRValues: list,
+			MaxAge: time.Duration(age) * time.Second, Algorithms: list,
+		}
 		header := c.String()
 		gotScheme, params, err := parseChallenge(header)
 		if err != nil {
@@ -123,8 +136,15 @@ func FuzzChallenge(f *testing.F) {
 				scopes = append(scopes, s)
 			}
 		}
-		if len(scopes) > 0 {
-			want = append(want, [2]string{"scope", strings.Join(scopes, " ")})
+		several := strings.Join(scopes, " ")
+		seconds := ""
+		if age > 0 {
+			seconds = strconv.Itoa(age)
+		}
+		for _, p := range [][2]string{{"scope", several}, {"resource_metadata", metadata}, {"acr_values", several}, {"max_age", seconds}, {"algs", several}} {
+			if p[1] != "" {
+				want = append(want, [2]string{p[0], printable(p[1])})
+			}
 		}
 		if len(params) != len(want) {
 			t.Fatalf("%q: %q, want %q", header, params, want)

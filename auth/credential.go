@@ -17,6 +17,9 @@ const (
 	SourceHeader
 	// SourceOther is an Authorization header of another scheme; Credential.Value is empty.
 	SourceOther
+	// SourceDPoP is "Authorization: DPoP <value>" (RFC 9449 section 7.1), the scheme in any case. The value is worth nothing without
+	// the proof beside it: only package pop takes it.
+	SourceDPoP
 )
 
 // Credential is the one credential of a request. Its Value is secret: do not log it.
@@ -28,7 +31,7 @@ type Credential struct {
 }
 
 // CredentialOf returns the one credential of r. A request that has none gives SourceNone and no error; so does an
-// Authorization: Bearer without a value. One that has more than one, or sends one of the headers twice, gives
+// Authorization: Bearer or DPoP without a value. One that has more than one, or sends one of the headers twice, gives
 // [ErrTwoCredentials]: an empty header counts too, because a proxy may count it.
 //
 // Only the headers Authorization, X-API-Key and api-key are looked at. The query string, the body and cookies are not (RFC
@@ -66,23 +69,28 @@ func inAuthorization(v string) Credential {
 	}
 	// RFC 9110 section 11.4: the scheme ends at a space. A tab does not end it, so such a header is of another scheme.
 	scheme, value, _ := strings.Cut(v, " ")
-	if scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
+	source := SourceBearer
+	switch {
+	case scheme == "Bearer" || strings.EqualFold(scheme, "Bearer"):
+	case strings.EqualFold(scheme, "DPoP"):
+		source = SourceDPoP
+	default:
 		return Credential{Source: SourceOther}
 	}
 	value = strings.TrimLeft(value, " ")
 	if value == "" {
 		return Credential{}
 	}
-	return Credential{Source: SourceBearer, Value: value}
+	return Credential{Source: source, Value: value}
 }
 
 // StripCredentials deletes from h every header that [CredentialOf] looks at, in any spelling a server behind may read as the same
-// name, and cookies. A reverse proxy behind a Gate calls it on the outgoing header: the caller's credential is for this service,
+// name, the proofs that go with them (DPoP, Client-Cert of RFC 9440), and cookies. A reverse proxy behind a Gate calls it on the outgoing header: the caller's credential is for this service,
 // not for the one behind it.
 func StripCredentials(h http.Header) {
 	for name := range h {
 		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-		case "authorization", "proxy-authorization", "x-api-key", "api-key", "cookie":
+		case "authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "dpop", "client-cert", "client-cert-chain":
 			delete(h, name)
 		}
 	}

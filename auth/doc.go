@@ -3,7 +3,8 @@
 // A [Gate] stands in front of a handler. It asks an [Authenticator] who sent the request, demands the scopes of the route,
 // and leaves the [Principal] in the request context; everything else gets a refusal that tells the client what RFC 6750 and
 // RFC 9110 section 11 want it to know, and not a byte more. Authenticators are in the children of this package: API keys in
-// auth/apikey, signed tokens in auth/jwtauth. [AnyOf] puts several in front of one route.
+// auth/apikey, signed tokens in auth/jwtauth, tokens whose issuer is asked in auth/introspect; auth/pop binds either kind of token to
+// its holder's key. [AnyOf] puts several in front of one route. auth/mcp makes the metadata by which an OAuth client finds its way.
 //
 //	keys, err := apikey.New(apikey.Config{Store: store, Prefix: "acme", Env: "live"})
 //	...
@@ -22,6 +23,9 @@
 //   - Guessing by difference: an unknown, wrong, expired, revoked or malformed API key gets the same status, headers and
 //     body. What was wrong goes to the log and the audit record.
 //   - Clients that take an outage for a bad key: a failure to decide is 503 with Retry-After and without a challenge.
+//   - Rights a caller does not have: [Gate.Require], [Gate.RequireAny], [Gate.RequireFunc], [Gate.RequireAuthentication] and
+//     [Gate.RequireAuthorizer] each add a demand, and all must be met; roles are in auth/rbac. An [Authorizer] that cannot decide
+//     is a refusal.
 //   - Use of a model the caller was not given: [Gate.ModelHandler] checks the model that is dispatched.
 //
 // # What it does not
@@ -39,5 +43,6 @@
 //
 // # Specifications
 //
-// RFC 6750 (Bearer), RFC 9110 section 11 (challenges), RFC 6749 section 3.3 (scopes).
+// RFC 6750 (Bearer), RFC 9110 section 11 (challenges), RFC 6749 section 3.3 (scopes), RFC 9728 section 5.1 (resource_metadata), RFC
+// 9470 (step-up), RFC 9449 section 7.1 (the DPoP scheme).
 package auth

@@ -27,6 +27,10 @@ var (
 	ErrModelNotAllowed = errors.New("auth: model is not allowed")
 	// ErrAddressNotAllowed means that the credential is good and may not be used from the client's address.
 	ErrAddressNotAllowed = errors.New("auth: address is not allowed")
+	// ErrPermissionDenied means that the caller is known and an [Authorizer] said no.
+	ErrPermissionDenied = errors.New("auth: permission denied")
+	// ErrStepUp means that the caller is known and must authenticate more strongly, or again.
+	ErrStepUp = errors.New("auth: a stronger or more recent authentication is needed")
 	// ErrUnavailable means that nobody could decide: a store is down or its data too old. It is an answer about us, not
 	// about the credential.
 	ErrUnavailable = errors.New("auth: unavailable")
@@ -53,6 +57,10 @@ const (
 	CodeModelNotAllowed Code = Code(deny.ModelNotAllowed)
 	// CodeAddressNotAllowed is 403 without a challenge.
 	CodeAddressNotAllowed Code = Code(deny.AddressNotAllowed)
+	// CodePermissionDenied is 403 without a challenge: no other token of the same caller would help.
+	CodePermissionDenied Code = Code(deny.PermissionDenied)
+	// CodeStepUp is 401, error="insufficient_user_authentication" with what is needed (RFC 9470 section 3).
+	CodeStepUp Code = Code(deny.StepUp)
 	// CodeUnavailable is 503 with Retry-After and without a challenge.
 	CodeUnavailable Code = Code(deny.AuthUnavailable)
 )
@@ -64,6 +72,13 @@ type Error struct {
 	Code Code
 	// Scopes are all the scopes the request needs, when Code is CodeInsufficientScope.
 	Scopes []string
+	// ACRValues and MaxAge are what the authentication must be like, when Code is CodeStepUp: one of the acr values, in order of
+	// preference, and not older. Empty and zero mean that it does not matter.
+	ACRValues []string
+	MaxAge    time.Duration
+	// Challenge replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
+	// "use_dpop_nonce" (RFC 9449 section 9). It must be fixed text; empty means the code's own.
+	Challenge string
 	// RetryAfter is when to try again, for CodeUnavailable. Zero means 5 seconds.
 	RetryAfter time.Duration
 	// KeyID is the public id of the key that was tried, when one was recognised: a wrong secret on an existing key is worth
@@ -119,6 +134,8 @@ var reasons = [...]struct {
 	{ErrInvalid, CodeInvalidToken},
 	{ErrAddressNotAllowed, CodeAddressNotAllowed},
 	{ErrModelNotAllowed, CodeModelNotAllowed},
+	{ErrPermissionDenied, CodePermissionDenied},
+	{ErrStepUp, CodeStepUp},
 	{ErrInsufficientScope, CodeInsufficientScope},
 	{ErrNoCredential, CodeMissingCredentials},
 }
@@ -134,7 +151,7 @@ func CodeOf(err error) Code {
 	if errors.As(err, &e) && e != nil {
 		switch e.Code {
 		case CodeMissingCredentials, CodeInvalidRequest, CodeInvalidAPIKey, CodeInvalidToken, CodeTokenExpired,
-			CodeInsufficientScope, CodeModelNotAllowed, CodeAddressNotAllowed, CodeUnavailable:
+			CodeInsufficientScope, CodeModelNotAllowed, CodeAddressNotAllowed, CodePermissionDenied, CodeStepUp, CodeUnavailable:
 			return e.Code
 		}
 	}

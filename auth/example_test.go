@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
@@ -91,4 +92,85 @@ func ExampleGate_ModelHandler() {
 	// Output:
 	// small 200
 	// large 403
+}
+
+// A client that asks its authorization server for tokens is told where the metadata is and which scopes would do.
+func ExampleGate_RequireAny() {
+	reader := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Issuer: "test", Subject: "alice", Scopes: []string{"files:read"}}, nil
+	})
+	gate, err := auth.New(auth.Config{Authenticator: reader, ResourceMetadata: "https://api.example.com/.well-known/oauth-protected-resource"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	gate.RequireAny("files:write", "files:all").Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("PUT", "/files/1", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 403 Bearer realm="api", error="insufficient_scope", scope="files:write", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"
+}
+
+// Which scope a request needs may depend on the request.
+func ExampleGate_RequireFunc() {
+	reader := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Issuer: "test", Subject: "alice", Scopes: []string{"read"}}, nil
+	})
+	gate, err := auth.New(auth.Config{Authenticator: reader})
+	if err != nil {
+		log.Fatal(err)
+	}
+	gate = gate.RequireFunc(func(r *http.Request) []string {
+		if r.Method == "GET" || r.Method == "HEAD" {
+			return []string{"read"}
+		}
+		return []string{"write"}
+	})
+	for _, method := range []string{"GET", "DELETE"} {
+		_, err := gate.Authenticate(httptest.NewRequest(method, "/", nil))
+		fmt.Println(method, err)
+	}
+	// Output:
+	// GET <nil>
+	// DELETE auth: scope is missing
+}
+
+// The expensive operation wants a second factor, within the last ten minutes.
+func ExampleGate_RequireAuthentication() {
+	yesterday := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Issuer: "test", Subject: "alice", ACR: "mfa", AuthTime: time.Now().Add(-24 * time.Hour)}, nil
+	})
+	gate, err := auth.New(auth.Config{Authenticator: yesterday})
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	gate.RequireAuthentication(10*time.Minute, "mfa").Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("POST", "/v1/fine-tunes", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 401 Bearer realm="api", error="insufficient_user_authentication", acr_values="mfa", max_age="600"
+}
+
+// A policy of one's own, or an adapter to a policy engine. What is neither yes nor no is a 503.
+func ExampleGate_RequireAuthorizer() {
+	alice := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Issuer: "test", Subject: "alice", Tenant: "acme"}, nil
+	})
+	gate, err := auth.New(auth.Config{Authenticator: alice})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ownTenant := auth.AuthorizerFunc(func(_ context.Context, p *auth.Principal, r *http.Request) error {
+		if r.PathValue("tenant") != p.Tenant {
+			return auth.ErrPermissionDenied
+		}
+		return nil
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /tenants/{tenant}/usage", gate.RequireAuthorizer(ownTenant).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	for _, tenant := range []string{"acme", "other"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", "/tenants/"+tenant+"/usage", nil))
+		fmt.Println(tenant, w.Code)
+	}
+	// Output:
+	// acme 200
+	// other 403
 }

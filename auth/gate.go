@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,6 +20,13 @@ type Config struct {
 	Authenticator Authenticator
 	// Realm is the realm of the challenge, printable ASCII. Empty means "api".
 	Realm string
+	// ResourceMetadata is the URL of the metadata of the protected resource (RFC 9728), sent as the resource_metadata parameter of
+	// every challenge; package mcp makes the document. An https URL, or http on a loopback address. Empty for none.
+	ResourceMetadata string
+	// ChallengeScopes are sent as the scope parameter of challenges that are not about a missing scope, so that a client knows what to
+	// ask its authorization server for. Nil means the scopes the Gate demands if there is ResourceMetadata, and none otherwise: without
+	// it a client does not know whom to ask. They may be others than those demanded: alternatives, or what a whole session needs.
+	ChallengeScopes []string
 	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require].
 	Scopes []string
 	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed when a key is bound to addresses.
@@ -40,8 +48,12 @@ type Config struct {
 // zero Gate, and a nil one, let nobody through.
 type Gate struct {
 	auth    Authenticator
-	realm   string
+	base    Challenge   // what all challenges have in common
+	schemes []Challenge // of the authenticators
+	talkers []Announcer
+	ask     []string // ChallengeScopes
 	scopes  []string
+	rules   []rule
 	proxies *exchange.Proxies
 	maxBody int64
 	deny    func(http.ResponseWriter, *http.Request, error)
@@ -72,6 +84,14 @@ func New(cfg Config) (*Gate, error) {
 			errs = append(errs, fmt.Errorf("auth: Config.Scopes: %q is not a scope-token (RFC 6749 section 3.3)", s))
 		}
 	}
+	for _, s := range cfg.ChallengeScopes {
+		if !ValidScope(s) {
+			errs = append(errs, fmt.Errorf("auth: Config.ChallengeScopes: %q is not a scope-token (RFC 6749 section 3.3)", s))
+		}
+	}
+	if err := checkURL(cfg.ResourceMetadata); err != nil {
+		errs = append(errs, fmt.Errorf("auth: Config.ResourceMetadata %q %w", cfg.ResourceMetadata, err))
+	}
 	proxies, err := exchange.NewProxies(cfg.TrustedProxies)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("auth: Config.%w", err))
@@ -85,39 +105,41 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 4 << 20
 	}
-	return &Gate{
-		auth: cfg.Authenticator, realm: cfg.Realm, scopes: scopes, proxies: proxies,
-		maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
-	}, nil
-}
-
-// Require returns a Gate that demands these scopes beside the ones g demands; g is unchanged. A string may hold several
-// scopes separated by spaces. What is not a scope-token of RFC 6749 section 3.3 can be held by nobody, so a gate that demands
-// it refuses everyone with 403. Require of a zero or nil Gate is such a Gate.
-func (g *Gate) Require(scopes ...string) *Gate {
-	if g == nil {
-		return &Gate{}
+	g := &Gate{
+		auth: cfg.Authenticator, base: Challenge{Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata},
+		ask: slices.Clone(cfg.ChallengeScopes), scopes: scopes, proxies: proxies, maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
 	}
-	c := *g
-	c.scopes = slices.Clone(g.scopes)
-	for _, s := range splitScopes(scopes) {
-		if !slices.Contains(c.scopes, s) {
-			c.scopes = append(c.scopes, s)
+	all := members(cfg.Authenticator)
+	g.schemes = schemes(all)
+	for _, a := range all {
+		if t, ok := a.(Announcer); ok {
+			g.talkers = append(g.talkers, t)
 		}
 	}
-	return &c
+	return g, nil
 }
 
-// Scopes returns a copy of the scopes g demands of every request.
-func (g *Gate) Scopes() []string {
-	if g == nil {
+// checkURL reports what keeps s from being a URL a client may be sent to; empty is no fault.
+func checkURL(s string) error {
+	if s == "" {
 		return nil
 	}
-	return slices.Clone(g.scopes)
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("is not an absolute URL of printable ASCII without user and fragment")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http":
+		if a, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && a.IsLoopback() {
+			return nil
+		}
+	}
+	return errors.New("is not https")
 }
 
-// Authenticate decides about r without writing a response: who is calling, and do they hold the scopes g demands. The error
-// is never nil when the Principal is. It does not look at the body or the model.
+// Authenticate decides about r without writing a response: who is calling, and do they meet what g demands. The error is never nil
+// when the Principal is. It does not look at the body or the model.
 func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 	if g == nil || g.auth == nil {
 		return nil, errNotMade
@@ -131,7 +153,7 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 	case errors.Is(err, ErrNoCredential):
 		// RFC 6750 section 3.1: a client that tried another scheme did not know what is wanted; it gets the challenge
 		// alone, as if it had sent nothing.
-		if cred.Source == SourceBearer || cred.Source == SourceHeader {
+		if cred.Source == SourceBearer || cred.Source == SourceHeader || cred.Source == SourceDPoP && g.offers("DPoP") >= 0 {
 			return nil, errUnrecognised
 		}
 		return nil, err
@@ -143,6 +165,11 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 	}
 	if err := authorize(p, g.scopes); err != nil {
 		return nil, err
+	}
+	for _, rule := range g.rules {
+		if err := rule(g, r, p); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
@@ -25,9 +27,14 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
-		if g != nil && g.proxies != nil {
-			// First, so that our trusted proxies decide before an authenticator asks for the address.
-			x.Addr(r, g.proxies)
+		if g != nil {
+			if g.proxies != nil {
+				// First, so that our trusted proxies decide before an authenticator asks for the address.
+				x.Addr(r, g.proxies)
+			}
+			for _, a := range g.talkers {
+				a.Announce(w.Header(), r)
+			}
 		}
 		p, err := g.Authenticate(r)
 		if err != nil {
@@ -83,13 +90,51 @@ func (g *Gate) ModelHandler(next http.Handler) http.Handler {
 	})
 }
 
+// BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
+// the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
+// it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
+// one of this package's reasons; any other is 503. The challenge names the scopes g demands too. A request without a caller is
+// refused as unauthenticated. It panics when needs or next is nil.
+func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
+	if needs == nil || next == nil {
+		panic("auth: Gate.BodyScopesHandler: needs or next is nil")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		if g == nil || g.auth == nil {
+			g.refuse(x, w, r, errNotMade)
+			return
+		}
+		p, ok := FromContext(r.Context())
+		if !ok {
+			g.refuse(x, w, r, ErrNoCredential)
+			return
+		}
+		body, err := x.ReadBody(w, r, g.maxBody)
+		if err != nil {
+			g.refuseBody(x, w, r, err)
+			return
+		}
+		scopes, err := needs(r, body)
+		if scopes = splitScopes(scopes); err == nil && !p.HasScopes(scopes...) {
+			err = authorize(p, union(g.scopes, scopes))
+		}
+		if err != nil {
+			g.refuse(x, w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // refuse writes the refusal that err stands for.
 func (g *Gate) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, err error) {
 	var zero Gate
 	if g == nil {
 		g = &zero
 	}
-	d := g.denial(err)
+	d := g.denial(r, err)
 	g.log(r.Context(), x, d)
 	x.RefuseWith(w, r, d, g.deny)
 }
@@ -105,46 +150,85 @@ func (g *Gate) refuseBody(x *exchange.Exchange, w http.ResponseWriter, r *http.R
 	x.RefuseWith(w, r, d, g.deny)
 }
 
+// noFacts stands for an error that has none. Nobody writes to it.
+var noFacts Error
+
 // denial turns a reason into what leaves: status by code, and the headers of RFC 6750 section 3.
-func (g *Gate) denial(err error) *deny.Denial {
+func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 	code := CodeOf(err)
 	d := &deny.Denial{Code: deny.Code(code), Stage: stage, Cause: err}
-	c := Challenge{Realm: g.realm}
-	if c.Realm == "" {
-		c.Realm = "api"
-	}
 	var e *Error
-	errors.As(err, &e)
+	if !errors.As(err, &e) || e == nil {
+		e = &noFacts
+	}
+	// fault is what the challenge of the scheme that the client used says more than those of the others.
+	var fault Challenge
+	scopes := g.ask
+	if scopes == nil && g.base.ResourceMetadata != "" {
+		scopes = g.scopes
+	}
 	switch code {
 	case CodeMissingCredentials:
 		// No error parameter: the client did nothing wrong yet.
 	case CodeInvalidRequest:
-		c.Error, c.Description = "invalid_request", "Send exactly one credential"
+		fault.Error, fault.Description = "invalid_request", "Send exactly one credential"
 	case CodeInvalidAPIKey, CodeInvalidToken:
-		c.Error = "invalid_token"
+		fault.Error = "invalid_token"
 	case CodeTokenExpired:
-		c.Error, c.Description = "invalid_token", "The access token expired"
+		fault.Error, fault.Description = "invalid_token", "The access token expired"
 	case CodeInsufficientScope:
-		c.Error = "insufficient_scope"
-		if e != nil {
-			c.Scopes = e.Scopes
-		}
+		fault.Error, scopes = "insufficient_scope", e.Scopes
+	case CodeStepUp:
+		fault.Error, fault.ACRValues, fault.MaxAge = "insufficient_user_authentication", e.ACRValues, e.MaxAge
 	case CodeUnavailable:
 		// No challenge: the credential may be good, and a client told otherwise asks its user to log in again.
 		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
 		return d
 	default:
-		// A refusal of the model or the address is nothing another credential scheme would cure.
+		// A refusal of the model, the address or the action is nothing another credential would cure.
 		return d
 	}
-	d.Header = http.Header{"Www-Authenticate": {c.String()}}
+	if e.Challenge != "" {
+		fault.Error, fault.Description = e.Challenge, ""
+	}
+	d.Header = http.Header{"Www-Authenticate": g.challenges(r, fault, scopes)}
 	return d
+}
+
+// challenges returns one challenge for each scheme, each a header line of its own: clients split lists of challenges wrongly. All
+// carry what a client needs to get a credential; fault goes to the scheme it used, else to the first.
+func (g *Gate) challenges(r *http.Request, fault Challenge, scopes []string) []string {
+	list := g.schemes
+	if len(list) == 0 {
+		list = []Challenge{{Scheme: "Bearer"}}
+	}
+	used := 0
+	if cred, err := CredentialOf(r); err == nil && cred.Source == SourceDPoP {
+		used = max(0, g.offers("DPoP"))
+	}
+	lines := make([]string, len(list))
+	for i, c := range list {
+		if c.Realm = g.base.Realm; c.Realm == "" {
+			c.Realm = "api"
+		}
+		c.ResourceMetadata, c.Scopes = g.base.ResourceMetadata, scopes
+		if i == used {
+			c.Error, c.Description, c.ACRValues, c.MaxAge = fault.Error, fault.Description, fault.ACRValues, fault.MaxAge
+		}
+		lines[i] = c.String()
+	}
+	return lines
+}
+
+// offers returns the index of the scheme in g.schemes, -1 when no authenticator understands it.
+func (g *Gate) offers(scheme string) int {
+	return slices.IndexFunc(g.schemes, func(c Challenge) bool { return strings.EqualFold(c.Scheme, scheme) })
 }
 
 // retryAfter is e's wait in whole seconds, rounded up, at least one.
 func retryAfter(e *Error) string {
 	wait := 5 * time.Second
-	if e != nil && e.RetryAfter > 0 {
+	if e.RetryAfter > 0 {
 		wait = e.RetryAfter
 	}
 	return strconv.FormatInt(int64(max(1, (wait+time.Second-1)/time.Second)), 10)

@@ -15,6 +15,8 @@ const (
 	MethodAPIKey Method = "api_key"
 	// MethodJWT is a signed token of package jwtauth.
 	MethodJWT Method = "jwt"
+	// MethodIntrospection is a token whose issuer was asked about it, by package introspect.
+	MethodIntrospection Method = "introspection"
 )
 
 // Principal is an authenticated caller. It is immutable once an authenticator has returned it: one Principal is shared by
@@ -45,11 +47,31 @@ type Principal struct {
 	// Models are the names of the models the caller may use. Nil means every model the deployment offers; a list that is
 	// not nil means exactly the models on it, so an empty one means none. See [Principal.AllowsModel].
 	Models []string
-	// AuthTime is when the caller authenticated; zero when the method does not say (an API key has no such moment).
+	// AuthTime is when the caller authenticated; zero when the method does not say (an API key has no such moment). See
+	// [Gate.RequireAuthentication].
 	AuthTime time.Time
+	// ACR names how strongly the caller authenticated: the acr of a token (OpenID Connect Core section 2). Empty when the method
+	// does not say. See [Gate.RequireAuthentication].
+	ACR string
+	// Bound names the key or certificate without which the credential must not be accepted. Zero for a bearer credential.
+	Bound Confirmation
 	// ExpiresAt is when the credential ends; zero means that it does not end by itself.
 	ExpiresAt time.Time
+	// ScopeUse records which Scopes are asked for and held. Nil records nothing.
+	ScopeUse *ScopeUse
 }
+
+// Confirmation is the cnf claim of a token (RFC 7800), as far as it can be checked here: what the sender must prove to hold. A
+// [TokenVerifier] reports it and proves nothing; package auth/pop proves it.
+type Confirmation struct {
+	// JKT is the SHA-256 thumbprint of a public key (RFC 7638) as 43 characters of base64url: cnf.jkt of RFC 9449 section 6.1.
+	JKT string
+	// X5T is the SHA-256 of a certificate as 43 characters of base64url: cnf.x5t#S256 of RFC 8705 section 3.1.
+	X5T string
+}
+
+// IsZero reports whether there is nothing to prove.
+func (c Confirmation) IsZero() bool { return c == Confirmation{} }
 
 // Identity is what makes a caller the same one as yesterday. It is comparable: use it as a map key instead of joining its
 // parts into one string.
@@ -68,7 +90,11 @@ func (p *Principal) Identity() Identity {
 // HasScope reports whether p holds exactly this scope. There are no wildcards and no implied scopes. A nil Principal and
 // the empty scope are never a match.
 func (p *Principal) HasScope(scope string) bool {
-	return p != nil && scope != "" && slices.Contains(p.Scopes, scope)
+	if p == nil || scope == "" || !slices.Contains(p.Scopes, scope) {
+		return false
+	}
+	p.ScopeUse.mark(scope)
+	return true
 }
 
 // HasScopes reports whether p holds every one of the scopes. It is true for no scopes, unless p is nil.
@@ -103,7 +129,8 @@ func (p *Principal) AllowsModel(model string) bool {
 	return model != "" && slices.Contains(p.Models, model)
 }
 
-// Clone returns a copy of p that shares nothing with it. The difference between a nil and an empty Models list is kept.
+// Clone returns a copy of p that shares nothing with it but ScopeUse. The difference between a nil and an empty Models list is
+// kept.
 func (p *Principal) Clone() *Principal {
 	if p == nil {
 		return nil
@@ -118,10 +145,10 @@ func (p *Principal) LogValue() slog.Value {
 	if p == nil {
 		return slog.StringValue("none")
 	}
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 14)
 	for _, a := range [...]struct{ k, v string }{
 		{"issuer", p.Issuer}, {"subject", p.Subject}, {"tenant", p.Tenant}, {"client_id", p.ClientID}, {"key_id", p.KeyID},
-		{"method", string(p.Method)}, {"plan", p.Plan},
+		{"method", string(p.Method)}, {"plan", p.Plan}, {"acr", p.ACR}, {"jkt", p.Bound.JKT}, {"x5t", p.Bound.X5T},
 	} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))

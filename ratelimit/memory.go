@@ -137,8 +137,8 @@ func NewMemoryStore(maxKeys int) (*MemoryStore, error) {
 	if maxKeys == 0 {
 		maxKeys = DefaultMaxKeys
 	}
-	if maxKeys < 0 || maxKeys > 1<<31 {
-		return nil, fmt.Errorf("ratelimit: MaxKeys %d is not between 1 and 2^31", maxKeys)
+	if maxKeys < 0 || maxKeys > math.MaxInt32 {
+		return nil, fmt.Errorf("ratelimit: MaxKeys %d is not between 1 and 2^31-1", maxKeys)
 	}
 	shards := 1
 	for shards < maxShards && maxKeys/shards >= 256 {

@@ -364,7 +364,7 @@ func TestARefusedBatchLeavesEveryBitAsItWas(t *testing.T) {
 }
 
 func TestNewMemoryRefusesImpossibleSizes(t *testing.T) {
-	for _, n := range []int{-1, 1 << 40} {
+	for _, n := range []int{-1, math.MaxInt} {
 		if _, err := ratelimit.NewMemoryStore(n); err == nil {
 			t.Errorf("%d accepted", n)
 		}

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
@@ -19,19 +18,39 @@ import (
 // request came without a body and was let through.
 var ErrNoBody = errors.New("validate: no validated body in this request")
 
-// receivedKey marks an exchange whose body went through a Validator. Its value is the *cache of what was decoded.
+// receivedKey is where the exchange keeps the *received.
 type receivedKey struct{}
+
+// received is a body that a Validator took in.
+type received struct {
+	cache   cache
+	by      *policy
+	decoded []byte // of a coded body in shadow mode, which the handler otherwise reads as it came
+}
+
+// receipt returns the body that a Validator took in, nil for none.
+func receipt(x *exchange.Exchange) *received {
+	if x == nil {
+		return nil
+	}
+	rec, _ := x.Get(receivedKey{}).(*received)
+	return rec
+}
 
 // Raw returns the bytes of the checked body, as they stand after any rewriting by the rooms between. They are shared by
 // all readers of the request: do not modify them. ok is false when no [Validator] took a body in. In shadow mode the
 // bytes may be ones that would have been refused.
 func Raw(ctx context.Context) (body []byte, ok bool) {
 	x := exchange.From(ctx)
-	if x == nil || x.Get(receivedKey{}) == nil {
+	rec := receipt(x)
+	if rec == nil {
 		return nil, false
 	}
-	b, ok := x.ReadBytes()
-	return b[:len(b):len(b)], ok
+	b := rec.decoded
+	if b == nil {
+		b, _ = x.ReadBytes()
+	}
+	return b[:len(b):len(b)], true
 }
 
 // Body returns the checked body decoded into a T with encoding/json. It is decoded once per request and type, also when
@@ -47,7 +66,7 @@ func Raw(ctx context.Context) (body []byte, ok bool) {
 //
 // A T, or *T, with a method Validate() error says what a schema cannot, such as that one field fits another. It is called
 // once per decoding. Its error refuses the body with status 422, keyword "validate" and a fixed sentence; the error itself is
-// private and can be had by [errors.Unwrap]. An *Error in it, as [At] makes them, goes to the client instead. When T is a
+// private: it is in the record of the Logger, and can be had by [errors.Unwrap]. An *Error in it, as [ErrorAt] makes them, goes to the client instead. When T is a
 // pointer, a body null has nothing to call Validate of and is refused. A panic in Validate is not caught here: it is a fault of
 // the program, the handler does not go on, and sanitize.Errors or net/http deal with it.
 func Body[T any](ctx context.Context) (T, error) {
@@ -56,13 +75,13 @@ func Body[T any](ctx context.Context) (T, error) {
 		var zero T
 		return zero, ErrNoBody
 	}
-	return decodeOnce[T](exchange.From(ctx).Get(receivedKey{}).(*cache), data)
+	return decodeOnce[T](&receipt(exchange.From(ctx)).cache, data)
 }
 
-// At returns a refusal for the method Validate of a type that [Body] decodes into: the value at pointer, an RFC 6901 JSON
+// ErrorAt returns a refusal for the method Validate of a type that [Body] decodes into: the value at pointer, an RFC 6901 JSON
 // Pointer, is not what keyword asks for. All three go to the client, so they must be constants of the program: never a value
 // or a name that the request brought. An empty message means the standard sentence of keyword.
-func At(pointer, keyword, message string) *Error {
+func ErrorAt(pointer, keyword, message string) *Error {
 	e := refuse(deny.SchemaViolation)
 	e.Pointer, e.Keyword, e.Message = pointer, keyword, message
 	if message == "" {
@@ -71,23 +90,23 @@ func At(pointer, keyword, message string) *Error {
 	return e
 }
 
-// Handle returns v in front of a handler that gets the checked body as a T. What [Body] refuses is answered in the same form
-// as what v refuses. A request that v lets pass without a body is refused: there is no T in it. In shadow mode so is a body
-// that does not decode. It panics when handler is nil.
+// Handle returns v in front of a handler that gets the checked body as a T. What [Body] refuses is answered, and recorded in
+// v's Logger, like what v refuses. A request that v lets pass without a body is refused: there is no T in it. In shadow mode
+// so is a body that does not decode. It panics when handler is nil.
 func Handle[T any](v *Validator, handler func(w http.ResponseWriter, r *http.Request, body T)) http.Handler {
 	if handler == nil {
 		panic("validate: Handle: handler is nil")
 	}
 	return v.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := Body[T](r.Context())
-		if err == ErrNoBody {
-			err = v.Check(nil) // the refusal of an empty body
+		switch {
+		case err == nil:
+			handler(w, r, body)
+		case err == ErrNoBody:
+			Refuse(w, r, emptyBody())
+		default:
+			Refuse(w, r, err)
 		}
-		if err != nil {
-			reply(w, r, err, v.policy().deny)
-			return
-		}
-		handler(w, r, body)
 	}))
 }
 
@@ -99,8 +118,7 @@ type cache struct {
 
 // decoded is a text in the form of one type.
 type decoded[T any] struct {
-	of    *byte
-	size  int
+	of    []byte
 	once  sync.Once
 	value T
 	err   error
@@ -115,8 +133,8 @@ func decodeOnce[T any](c *cache, data []byte) (T, error) {
 		at, c.cells = len(c.cells), append(c.cells, nil)
 	}
 	d, ok := c.cells[at].(*decoded[T])
-	if !ok || d.of != unsafe.SliceData(data) || d.size != len(data) {
-		d = &decoded[T]{of: unsafe.SliceData(data), size: len(data)}
+	if !ok || !sameSlice(d.of, data) {
+		d = &decoded[T]{of: data}
 		c.cells[at] = d
 	}
 	c.mu.Unlock()
@@ -135,6 +153,9 @@ func decodeOnce[T any](c *cache, data []byte) (T, error) {
 	})
 	return d.value, d.err
 }
+
+// sameSlice reports whether two slices are the same piece of memory.
+func sameSlice(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // askValue calls the method Validate of a decoded value, if it has one.
 func askValue[T any](value *T) *Error {
@@ -155,7 +176,7 @@ func askValue[T any](value *T) *Error {
 	if err == nil {
 		return nil
 	}
-	e := At("", "validate", "")
+	e := ErrorAt("", "validate", "")
 	if own := new(*Error); errors.As(err, own) && *own != nil {
 		*e = **own
 	}

@@ -60,6 +60,9 @@ func (p *pass) Visit(path *jsonscan.Path, k jsonscan.Kind, start, end int) error
 func (p *policy) departs(body []byte, f schema.Failure) *Error {
 	e := refuse(deny.SchemaViolation)
 	e.Keyword, e.Message = f.Keyword, sentence(f.Keyword, deny.SchemaViolation)
+	if s, ok := formatSentences[f.Format()]; ok {
+		e.Message = s
+	}
 	e.Pointer = p.schema.vocab.pointerTo(body, f.At)
 	switch {
 	case f.Missing() != "":

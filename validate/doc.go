@@ -13,8 +13,8 @@
 //   - Parser differentials. The body is one strict JSON text (RFC 8259, RFC 7493): UTF-8 without a byte order mark, no
 //     lone surrogates, nothing after the value, no member named twice, no two siblings whose names differ only by case.
 //     What an authorisation check reads is what the handler and the upstream read. A lone case variant is no way round
-//     either: a member such as "MODEL" is refused where the schema declares "model", unless that part of the schema is
-//     an alternative that may not apply, and [Body] refuses it when the Go type does.
+//     either: a member such as "MODEL" is refused where the schema, or an alternative of it that applies, declares
+//     "model", and [Body] refuses it when the Go type does.
 //   - Bombs. Bytes, depth, members, lengths, number of values, digits and exponents are bounded in one pass without
 //     building a tree. 1e10000000 makes the schema engine dereference nil and a hundred 1e999999 keep it busy for
 //     seconds; neither gets that far.

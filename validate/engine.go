@@ -78,7 +78,7 @@ func (engineV5) Compile(src Source) (c Checker, err error) {
 	// registered.
 	comp.LoadURL = func(s string) (io.ReadCloser, error) { return nil, fmt.Errorf("%q: %w", s, errRemote) }
 	comp.AssertFormat = true // older drafts assert formats in any case: an annotation is a format that holds for everything
-	for name := range jsonschema.Formats {
+	for name := range libraryFormats {
 		comp.Formats[name] = func(any) bool { return true }
 	}
 	for name, holds := range src.Formats {

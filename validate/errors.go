@@ -57,6 +57,15 @@ func (e *Error) Error() string {
 // for most refusals. Do not send its text to a client.
 func (e *Error) Unwrap() error { return e.cause }
 
+// As makes [errors.As] find what any package of this module can answer with: see [Refuse].
+func (e *Error) As(target any) bool {
+	d, ok := target.(**deny.Denial)
+	if ok {
+		*d = e.denial()
+	}
+	return ok
+}
+
 // denial is the same refusal in the words of the package that writes it.
 func (e *Error) denial() *deny.Denial {
 	return &deny.Denial{

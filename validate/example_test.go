@@ -212,7 +212,7 @@ type Window struct {
 // Validate is asked once the body is decoded.
 func (w Window) Validate() error {
 	if w.To < w.From {
-		return validate.At("/to", "order", "The window ends before it begins.")
+		return validate.ErrorAt("/to", "order", "The window ends before it begins.")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -49,6 +50,9 @@ func (t *taking) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error 
 
 // Sentences are the keywords that have a sentence.
 func Sentences() map[string]string { return sentences }
+
+// FormatSentences are the sentences of formats.
+func FormatSentences() []string { return slices.Collect(maps.Values(formatSentences)) }
 
 // Unmarshal is Body without the request.
 func Unmarshal(data []byte, into any) error {

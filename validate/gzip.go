@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/filetype"
 )
 
 // gzipLimits bounds what a body under gzip may become. The zero gzipLimits accepts none.
@@ -26,6 +27,9 @@ const (
 	defaultMembers = 1
 	// ratioGrace is how many bytes a coded body may become whatever the ratio.
 	ratioGrace = 64 << 10
+	// followed is the size in bytes from which a coded body is looked through before it is decoded; below, no more than some
+	// 3,000 blocks fit.
+	followed = 32 << 10
 	// deflateRatio is what DEFLATE cannot exceed, rounded up: a larger MaxRatio bounds nothing.
 	deflateRatio = 1100
 )
@@ -38,7 +42,7 @@ func newGzipLimits(cfg Config, maxBody int64) (gzipLimits, error) {
 			fault("Config.Encodings %q: only \"gzip\" can be decoded", c)
 		}
 	}
-	if cfg.MaxDecoded < 0 || cfg.MaxDecoded > math.MaxInt32 {
+	if cfg.MaxDecoded < 0 || cfg.MaxDecoded >= math.MaxInt32 {
 		fault("Config.MaxDecoded %d: a body must have a bound, and fit 31 bits", cfg.MaxDecoded)
 	}
 	if cfg.MaxRatio < 0 {
@@ -60,10 +64,13 @@ func newGzipLimits(cfg Config, maxBody int64) (gzipLimits, error) {
 	return l, errors.Join(faults...)
 }
 
+var errBlocks = errors.New("validate: no DEFLATE stream, or one of little more than block headers")
+
 // unzipper reads one gzip file from memory. Its window and tables are worth keeping, some 40 KB.
 type unzipper struct {
-	from bytes.Reader
-	zip  gzip.Reader
+	from    bytes.Reader
+	zip     gzip.Reader
+	deflate filetype.Deflate
 }
 
 var unzippers = sync.Pool{New: func() any { return new(unzipper) }}
@@ -94,6 +101,16 @@ func (l gzipLimits) decode(data []byte) ([]byte, *Error) {
 			return nil, notGzip(err)
 		}
 		u.zip.Multistream(false) // or it would go through any number of members by itself
+		if left := data[len(data)-u.from.Len():]; len(left) > followed {
+			// The reader has stopped where the header ends. Look before decoding: blocks that hold nothing cost time, not bytes.
+			size, ok := u.deflate.Size(left, limit-int64(len(out)))
+			if !ok {
+				return nil, notGzip(errBlocks)
+			}
+			if n := int64(len(out)) + size; n <= limit && n >= int64(cap(out)) {
+				out = append(make([]byte, 0, n+1), out...)
+			}
+		}
 		for {
 			if len(out) == cap(out) {
 				out = append(make([]byte, 0, min(2*int64(cap(out)), limit+1)), out...)

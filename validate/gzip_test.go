@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -157,7 +159,7 @@ func TestTheLimitsOfACodedBodyAreExact(t *testing.T) {
 		"over the standard ratio":       {validate.Config{}, zip(long), "limit_exceeded", "MaxRatio"},
 		"64 KiB at any ratio":           {validate.Config{MaxRatio: 1}, zip(spaces(64 << 10)), "", ""},
 		"one more":                      {validate.Config{MaxRatio: 1}, zip(spaces(64<<10 + 1)), "limit_exceeded", "MaxRatio"},
-		"a ratio beyond the format's":   {validate.Config{MaxRatio: 1 << 62}, zip(long), "", ""},
+		"a ratio beyond the format's":   {validate.Config{MaxRatio: math.MaxInt}, zip(long), "", ""},
 		"as many members as may be":     {validate.Config{MaxMembers: 4}, members, "", ""},
 		"one more member":               {validate.Config{MaxMembers: 3}, members, "limit_exceeded", "MaxMembers"},
 		"members share one length":      {validate.Config{MaxMembers: 4, MaxDecoded: 10}, zip(spaces(5)) + zip("     ") + zip(" "), "body_too_large", ""},
@@ -317,4 +319,68 @@ func FuzzGzipBody(f *testing.F) {
 			t.Errorf("got %q, want %q (%v)", got, want, err)
 		}
 	})
+}
+
+// 90 bits are enough for a block with codes of its own, and each takes a microsecond: 4 MiB of them, which hold nothing, kept
+// compress/flate busy for half a second.
+func TestAGzipBodyOfEmptyBlocksIsRefusedBeforeItIsDecoded(t *testing.T) {
+	var bits []byte
+	n := 0
+	put := func(v, count int) {
+		for ; count > 0; count, v, n = count-1, v>>1, n+1 {
+			if n&7 == 0 {
+				bits = append(bits, 0)
+			}
+			bits[n>>3] |= byte(v&1) << (n & 7)
+		}
+	}
+	// An empty block with dynamic codes: code length codes for 0 (in a run), 1 and 18; the literal 256 alone.
+	block := func() {
+		put(0, 1)  // not the last
+		put(2, 2)  // dynamic
+		put(0, 5)  // 257 literals
+		put(0, 5)  // 1 distance
+		put(14, 4) // 18 code length codes
+		for _, sym := range []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1} {
+			put(map[int]int{18: 1, 1: 1}[sym], 3)
+		}
+		put(1, 1) // 18: a run of zeros,
+		put(127, 7)
+		put(1, 1)
+		put(118-11, 7) // 138 + 118 = 256 of them
+		put(0, 1)      // 1 for the literal 256
+		put(0, 1)      // 1 for a distance that is never used
+		put(0, 1)      // the end of the block
+	}
+	for len(bits) < 3<<20 {
+		block()
+	}
+	put(1, 1) // the last: with fixed codes,
+	put(1, 2)
+	for _, c := range "{}" {
+		put(bits8(int(c)+0x30), 8)
+	}
+	put(0, 7)
+	var b bytes.Buffer
+	b.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
+	b.Write(bits)
+	binary.Write(&b, binary.LittleEndian, crc32.ChecksumIEEE([]byte("{}")))
+	binary.Write(&b, binary.LittleEndian, uint32(2))
+	if z, err := gzip.NewReader(bytes.NewReader(b.Bytes())); err != nil {
+		t.Fatal(err)
+	} else if text, err := io.ReadAll(z); err != nil || string(text) != "{}" {
+		t.Fatalf("the bomb is none: %q, %v", text, err)
+	}
+	v := mustNew(t, validate.Config{Encodings: []string{"gzip"}})
+	if w := serve(v.Handler(echo), request("POST", b.String(), "Content-Encoding", "gzip")); w.Code != 400 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// bits8 is v with its eight bits in the other order: Huffman codes begin with their highest bit.
+func bits8(v int) (r int) {
+	for range 8 {
+		r, v = r<<1|v&1, v>>1
+	}
+	return r
 }

@@ -103,7 +103,7 @@ type placed struct {
 var errPlaced = errors.New("wrapped")
 
 func (p placed) Validate() error {
-	err := validate.At("/messages/0/role", "order", "The first message must be the system's.")
+	err := validate.ErrorAt("/messages/0/role", "order", "The first message must be the system's.")
 	if p.Wrap {
 		return fmt.Errorf("CANARY %w, %w", errPlaced, err)
 	}
@@ -124,7 +124,7 @@ func TestARefusalMadeByAtGoesToTheClient(t *testing.T) {
 		})
 	}
 	for keyword, want := range map[string]string{"minimum": "The number is too small.", "mine": "The request body does not have the required form."} {
-		if e := validate.At("/n", keyword, ""); e.Status != 422 || e.Message != want {
+		if e := validate.ErrorAt("/n", keyword, ""); e.Status != 422 || e.Message != want {
 			t.Errorf("%s: %v", keyword, e)
 		}
 	}

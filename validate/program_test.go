@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
 
@@ -128,11 +127,7 @@ func TestABodyFullOfFaultsCostsNoMoreThanItsFirst(t *testing.T) {
 	part := strings.TrimSuffix(strings.Repeat(`{"type":"x"},`, 30), ",")
 	turn := fmt.Sprintf(`{"role":"user","content":[%s]},`, part)
 	body := `{"model":"m","messages":[` + strings.TrimSuffix(strings.Repeat(turn, 800), ",") + `]}`
-	start := time.Now()
 	e := refusal(t, preset.OpenAIChat(), body)
-	if d := time.Since(start); d > 2*time.Second {
-		t.Errorf("took %v", d)
-	}
 	if e.Pointer != "/messages/0/content/0/type" || e.Keyword != "enum" {
 		t.Error(e)
 	}

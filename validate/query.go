@@ -119,7 +119,7 @@ func NewQuery(cfg QueryConfig) (*Query, error) {
 		q.params[name] = p
 	}
 	var err error
-	q.object, err = New(Config{Schema: cfg.Schema, MaxBody: math.MaxInt32, Shadow: cfg.Shadow, Deny: cfg.Deny, Logger: cfg.Logger})
+	q.object, err = New(Config{Schema: cfg.Schema, MaxBody: math.MaxInt32 - 1, Shadow: cfg.Shadow, Deny: cfg.Deny, Logger: cfg.Logger})
 	if err != nil {
 		faults = append(faults, err)
 	}
@@ -274,7 +274,7 @@ func (q *Query) read(raw string) ([]byte, *Error) {
 		b = append(b, ']')
 	}
 	b = append(b, '}')
-	e := q.object.policy().check(b)
+	e := q.object.policy().judge(b, nil)
 	if e != nil {
 		inQuery(e)
 	}

@@ -284,7 +284,7 @@ type search struct {
 
 func (s search) Validate() error {
 	if s.Exact && s.Limit > 1 {
-		return validate.At("/limit", "exact", "An exact search has one result.")
+		return validate.ErrorAt("/limit", "exact", "An exact search has one result.")
 	}
 	return nil
 }

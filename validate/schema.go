@@ -79,7 +79,7 @@ func compile(cfg *Config) (*compiled, error) {
 		s, _ := d.(string)
 		s = strings.TrimSuffix(s, "#") // draft 7 is usually written with an empty fragment
 		if _, ours := resources[s]; s != draft2020 && s != draft7 && !ours {
-			return nil, fmt.Errorf("Config.Schema: $schema %v: only %s and %s# are supported, and dialects in Config.Resources", d, draft2020, draft7)
+			return nil, fmt.Errorf("Config.Schema: $schema %v: only %s and %s# are built in; a dialect of your own goes into Config.Resources, other drafts need Config.Engine (package validate/jsonschema6)", d, draft2020, draft7)
 		}
 	}
 	// The engine's part is the meta-schema: whether the schema is one.

@@ -427,7 +427,7 @@ var (
 func (b *inference) constrain(n node, t reflect.Type, rules []rule, at string, allowed ...string) node {
 	for _, r := range rules {
 		if !slices.Contains(allowed, r.key) {
-			b.fault(at, "the constraint %q does not go with %v", r.key, t)
+			b.fault(at, "the constraint %q does not go with %v, which takes %s (values of enum are separated by |)", r.key, t, strings.Join(allowed, ", "))
 			continue
 		}
 		v, err := constraint(n, t, r)

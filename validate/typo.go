@@ -49,7 +49,12 @@ func misspelt(doc string, node any, at string) []error {
 		for _, name := range slices.Sorted(maps.Keys(node)) {
 			here := at + "/" + escapePointer.Replace(name)
 			kind, known := keywords[name]
+			format, isFormat := node[name].(string)
 			switch {
+			case name == "format" && isFormat:
+				if meant := meantFormat(format); meant != "" {
+					faults = append(faults, fmt.Errorf("%s at %s: unknown format %q, which would be ignored: %q is meant", doc, here, format, meant))
+				}
 			case !known:
 				if meant := meantKeyword(name); meant != "" {
 					faults = append(faults, fmt.Errorf("%s at %s: unknown keyword %q, which would be ignored: %q is meant", doc, here, name, meant))
@@ -65,6 +70,22 @@ func misspelt(doc string, node any, at string) []error {
 		}
 	}
 	return faults
+}
+
+// meantFormat returns the known format that name is a slip of, "" for none. Short names of others' formats (byte, int32) are left
+// alone like short keywords.
+func meantFormat(name string) string {
+	known := formats()
+	if _, ok := known[name]; ok || len(name) < 5 || name == "idn-email" || name == "idn-hostname" {
+		return ""
+	}
+	best, meant := 3, ""
+	for _, k := range slices.Sorted(maps.Keys(known)) {
+		if d := distance(name, k); d < best && (d == 1 || len(k) >= 5) {
+			best, meant = d, k
+		}
+	}
+	return meant
 }
 
 // meantKeyword returns the known keyword that name is a slip of, "" for none. Two slips turn a word of four letters into nearly any

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/dialect"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 	"github.com/mantlet-go/mantlet/validate/internal/schema"
 )
@@ -34,8 +35,8 @@ type Config struct {
 	// schema.
 	//
 	// All keywords of both drafts are asserted, format among them for the formats of the specification except idn-email
-	// and idn-hostname, and for those of this package (FormatPublicHTTPS, FormatImageURL, FormatMediaURL, FormatBase64,
-	// FormatImageBase64); an unknown format is ignored, as the specification wants. pattern
+	// and idn-hostname, and for those of this package (FormatPublicHTTPS, FormatImageURL, FormatMediaURL, FormatBase64
+	// and those of files in base64); an unknown format is ignored, as the specification wants. pattern
 	// is RE2: look-arounds are refused here. So is an unknown keyword that looks like a slip of a known one ("requird"),
 	// because it would be ignored; other unknown keywords are, as the specification wants.
 	//
@@ -79,19 +80,23 @@ type Config struct {
 	// RequireBody refuses every request without a body. When false, GET, HEAD, DELETE, OPTIONS and TRACE (for which RFC
 	// 9110 defines no content) pass without one. With a body they are checked like all others.
 	RequireBody bool
-	// ReadTimeout bounds the time the whole body may take to arrive, through http.ResponseController; the server's own
-	// ReadTimeout still applies when it is shorter. Once the body is there the read deadline is cleared, so that it
-	// does not cut a long answer. Zero means DefaultReadTimeout; a negative value is refused. A ResponseWriter that has
-	// no deadlines (httptest.ResponseRecorder) has no such bound.
+	// ReadTimeout bounds the time the whole body may take to arrive, counted from when this package begins to read it, through
+	// http.ResponseController; the server's own ReadTimeout is taken instead when it is shorter. It replaces a read deadline
+	// that somebody outside has set, and is cleared once the body is there, so that it does not cut a long answer. Zero means
+	// DefaultReadTimeout; a negative value is refused. A ResponseWriter that has no deadlines (httptest.ResponseRecorder) has
+	// no such bound, and shadow mode has none: a deadline that fires would take the body away from the handler.
 	ReadTimeout time.Duration
-	// Shadow lets every request pass untouched and only records what would have been refused (log, findings of the
-	// audit record). A body over MaxBody is handed on as it arrives.
+	// Shadow lets every request pass and only records what would have been refused (log, findings of the audit record).
+	// The handler begins when the body has arrived, or as much of it as MaxBody, and reads the bytes that were sent; their
+	// framing (chunks) is not kept.
 	Shadow bool
 	// Deny replaces the reply to a refused request, unless an outer sanitize.Errors decides. errors.As finds the *Error
 	// in err. nil means the standard reply.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger gets one record per refusal, at Debug, without any value of the request; but it names, cut and escaped, a
-	// member that the schema does not allow. nil means what slog.Default returns at that moment.
+	// Logger gets one record per refusal: at Debug (which slog.Default does not show unless told to), in shadow mode at Info,
+	// and at Error for a Validator that New did not make. Records hold no value of the request; but they name, cut and
+	// escaped, a member that the schema does not allow, and quote what a method Validate of yours said. nil means what
+	// slog.Default returns at that moment.
 	Logger *slog.Logger
 }
 
@@ -120,7 +125,7 @@ type Limits struct {
 	// must be 1 to 1000: 1e10000000 makes the engine panic.
 	Exponent int
 	// InsecureAllowDuplicateKeys accepts two members of one name. Parsers disagree about which one counts; the schema
-	// judges each.
+	// judges each, and counts and compares (minProperties, const, enum, uniqueItems) with both.
 	InsecureAllowDuplicateKeys bool
 	// InsecureAllowFoldCollisions accepts names that differ only by case, among siblings and from a name that the schema
 	// declares for the object (for an Engine: for the top-level object). encoding/json, and so every Go upstream, takes
@@ -208,7 +213,7 @@ func newPolicy(cfg Config) (*policy, error) {
 	switch {
 	case cfg.MaxBody < 0:
 		fault("Config.MaxBody %d: a body must have a bound", cfg.MaxBody)
-	case cfg.MaxBody > math.MaxInt32:
+	case cfg.MaxBody >= math.MaxInt32:
 		fault("Config.MaxBody %d: a body that is held in memory must fit 31 bits", cfg.MaxBody)
 	case cfg.MaxBody == 0:
 		p.maxBody = DefaultMaxBody
@@ -265,27 +270,52 @@ func newPolicy(cfg Config) (*policy, error) {
 	return p, nil
 }
 
-// Check decides about the bytes of a body: nil, or an *Error. It is what [Validator.Handler] asks once the headers were
-// found right and the body is there; it does no I/O. An empty body is refused.
+// Check decides about the bytes of a body, after any decoding: nil, or an *Error. It is what [Validator.Handler] asks once
+// the headers were found right and the body is there; it does no I/O. An empty body is refused, and so is one over MaxBody, or
+// over MaxDecoded where Encodings are accepted and that is more.
 func (v *Validator) Check(body []byte) error {
 	p := v.policy()
 	if p == nil {
 		return refuse(deny.InternalError)
 	}
-	if e := p.check(body); e != nil {
+	if int64(len(body)) > p.bound() {
+		return refuse(deny.BodyTooLarge)
+	}
+	if e := p.judge(body, nil); e != nil {
 		return e
 	}
 	return nil
 }
 
-func (p *policy) check(body []byte) *Error {
-	if int64(len(body)) > p.maxBody {
-		return refuse(deny.BodyTooLarge)
+// Clone returns a Validator with the Config of v as it is now. [Validator.Swap] of one does not change the other. The clone of a
+// Validator that New did not make refuses everything.
+func (v *Validator) Clone() *Validator {
+	c := new(Validator)
+	c.current.Store(v.policy())
+	return c
+}
+
+// bound is the length that a body may have once it is decoded.
+func (p *policy) bound() int64 {
+	if p.gzip.accepted {
+		return max(p.maxBody, p.gzip.max)
+	}
+	return p.maxBody
+}
+
+// judge decides about a body of any length: grammar and limits, and the schema along with it, in one pass. facts, unless nil,
+// gather what other packages need.
+func (p *policy) judge(body []byte, facts *dialect.Request) *Error {
+	if len(body) == 0 {
+		return emptyBody()
 	}
 	if p.schema == nil {
-		return p.scan(body, nil)
+		if facts == nil {
+			return p.scan(body, nil)
+		}
+		return p.scan(body, facts)
 	}
-	t := newPass(p.schema, &p.limits, nil)
+	t := newPass(p.schema, &p.limits, facts)
 	defer t.release()
 	if e := p.scan(body, t); e != nil {
 		return e
@@ -293,13 +323,15 @@ func (p *policy) check(body []byte) *Error {
 	return p.conform(body, t)
 }
 
+// emptyBody is the refusal of a body that is not there.
+func emptyBody() *Error {
+	e := refuse(deny.InvalidJSON)
+	e.Message = "The request body is empty."
+	return e
+}
+
 // scan is the one pass over the bytes: grammar and limits, with an optional visitor along.
 func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
-	if len(body) == 0 {
-		e := refuse(deny.InvalidJSON)
-		e.Message = "The request body is empty."
-		return e
-	}
 	err := guarded(body, &p.limits, visitor)
 	if err == nil {
 		return nil

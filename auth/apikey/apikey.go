@@ -2,14 +2,13 @@ package apikey
 
 import (
 	"context"
-	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,14 +33,26 @@ type Config struct {
 	// means nobody. Behind an [auth.Gate] or another room that names trusted proxies, that room's list counts.
 	TrustedProxies []netip.Prefix
 	// PollInterval is how often the store is asked for changes made by others, and so the time a revocation in another
-	// process needs to arrive. Zero means 1 second, and no polling for a [MemoryStore], which only this process can change.
-	// Negative means never: then call [Manager.Reload].
+	// process needs to arrive, beside the load itself. Zero means half a second, so that it arrives within one, and no polling
+	// for a [MemoryStore], which only this process can change. Negative means never: then call [Manager.Reload].
 	PollInterval time.Duration
 	// MaxStale is how long the keys in memory are used after the last good load of the store; then every well-formed key
 	// gets [auth.ErrUnavailable]. Zero means 10 minutes.
 	MaxStale time.Duration
-	// LoadTimeout bounds one load of the store. Zero means 10 seconds.
+	// LoadTimeout bounds one load of the store, and one write of uses. Zero means 10 seconds.
 	LoadTimeout time.Duration
+	// Policy bounds what may be created, imported and rotated. The zero Policy allows any lifetime and number of keys, and an
+	// overlap of a day.
+	Policy Policy
+	// Foreign are the formats of keys that another system made, for [Manager.Import]. Nil means that there are none.
+	Foreign []Foreign
+	// UsageInterval is how long the uses of keys are gathered before they are written to the store, off the request path, when it
+	// is a [UsageStore]; and so how far LastUsedAt may be behind, and how much of it a crash can lose. Zero means a minute.
+	// Negative means that uses are not recorded at all, as for a store that this process may only read.
+	UsageInterval time.Duration
+	// OnEvent, when not nil, is called for every step in the life of a key that this Manager made and the store has taken, before
+	// the method that made it returns. It gets that method's context and may be called from several goroutines at once.
+	OnEvent func(ctx context.Context, e Event)
 	// Logger gets a record when loading begins to fail, fails differently and works again. Nil means what
 	// slog.Default returns at that moment.
 	Logger *slog.Logger
@@ -53,6 +64,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	format  format
+	foreign []foreignFormat
 	proxies *exchange.Proxies
 	base    time.Time // lastLoad and staleAt count from here, by the monotonic clock
 
@@ -71,43 +83,13 @@ type Manager struct {
 	timer      *time.Timer      // fires at staleAt
 	failure    string           // the last load error, for the log
 
+	uses uses
+
+	creating sync.Mutex // of Policy.MaxKeysPerClient: one after the other counts and creates
+
 	stop     context.CancelFunc
 	done     chan struct{}
 	stopping sync.Once
-}
-
-// snapshot is what a check reads. It is never changed, but for the revoked mark of its entries.
-type snapshot struct {
-	base   map[id]*entry
-	recent map[id]*entry // keys made since base was built; small, copied on every write
-}
-
-func (s *snapshot) find(k id) *entry {
-	if len(s.recent) > 0 {
-		if e := s.recent[k]; e != nil {
-			return e
-		}
-	}
-	return s.base[k]
-}
-
-// entry is what a check reads of one key: one cache line. Entries of a snapshot lie side by side, because among many keys the
-// walk through the page tables costs more than the hash.
-type entry struct {
-	hash      Digest
-	notBefore int64 // Unix nanoseconds, 0 for none
-	expires   int64
-	revoked   atomic.Bool
-	bound     bool // detail.addresses counts, even when empty
-	detail    *detail
-}
-
-// detail is the rest of a key.
-type detail struct {
-	principal auth.Principal
-	addresses []netip.Prefix
-	version   uint64
-	id        id
 }
 
 // New returns a Manager over the keys of cfg.Store, which it loads once before it returns. It reports everything that is wrong
@@ -146,7 +128,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.LoadTimeout = 10 * time.Second
 	}
 	if cfg.PollInterval == 0 {
-		cfg.PollInterval = time.Second
+		cfg.PollInterval = time.Second / 2
 		if _, private := cfg.Store.(*MemoryStore); private {
 			cfg.PollInterval = -1
 		}
@@ -154,15 +136,24 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.PollInterval > 0 && cfg.PollInterval >= cfg.MaxStale {
 		errs = append(errs, fmt.Errorf("apikey: Config.PollInterval %v is not below MaxStale %v: keys would go stale between two polls", cfg.PollInterval, cfg.MaxStale))
 	}
-	if len(errs) > 0 {
+	if cfg.UsageInterval == 0 {
+		cfg.UsageInterval = time.Minute
+	}
+	errs = append(errs, cfg.Policy.faults(cfg)...)
+	foreign, faults := foreignFormats(cfg)
+	if errs = append(errs, faults...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if cfg.Policy.MaxOverlap == 0 {
+		cfg.Policy.MaxOverlap = 24 * time.Hour
+	}
 	m := &Manager{
-		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), proxies: proxies, base: time.Now(),
+		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), foreign: foreign, proxies: proxies, base: time.Now(),
 		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), done: make(chan struct{}),
 	}
 	m.loading <- struct{}{}
-	m.keys.Store(new(snapshot))
+	m.keys.Store(newSnapshot(nil))
+	m.uses.pending = make(map[string]Usage)
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	if err := m.load(ctx); err != nil {
@@ -186,6 +177,7 @@ var (
 
 	errWrongSecret = fmt.Errorf("apikey: the id exists, the secret is wrong: %w", auth.ErrInvalid)
 	errRevoked     = fmt.Errorf("apikey: key is revoked: %w", auth.ErrRevoked)
+	errDisabled    = fmt.Errorf("apikey: key is disabled: %w", auth.ErrRevoked)
 	errExpired     = fmt.Errorf("apikey: key has expired: %w", auth.ErrExpired)
 	errTooEarly    = fmt.Errorf("apikey: key is not valid yet: %w", auth.ErrInvalid)
 	errAddress     = fmt.Errorf("apikey: key is bound to other addresses: %w", auth.ErrAddressNotAllowed)
@@ -216,6 +208,7 @@ func (m *Manager) Authenticate(r *http.Request) (*auth.Principal, error) {
 	if e.bound && !e.allows(m.addr(r)) {
 		return nil, e.refuse(auth.CodeAddressNotAllowed, errAddress)
 	}
+	m.mark(e)
 	return &e.detail.principal, nil
 }
 
@@ -236,15 +229,16 @@ func (m *Manager) Verify(key string, addr netip.Addr, now time.Time) (*auth.Prin
 	if e.bound && !e.allows(addr.Unmap().WithZone("")) {
 		return nil, e.refuse(auth.CodeAddressNotAllowed, errAddress)
 	}
+	m.mark(e)
 	return &e.detail.principal, nil
 }
 
 // check is everything but time and address. The order bounds what each kind of guess can cost or learn.
 func (m *Manager) check(key string) (*entry, error) {
 	var k id
-	switch m.format.parse(key, &k) {
+	switch m.format.shape(key, &k) {
 	case notOurs:
-		return nil, auth.ErrNoCredential
+		return m.checkForeign(key)
 	case malformed:
 		return nil, errMalformed
 	}
@@ -252,24 +246,33 @@ func (m *Manager) check(key string) (*entry, error) {
 		// Fail closed, but as an outage: a key that we cannot judge is not a wrong key.
 		return nil, errStale
 	}
+	// Found before hashed: the processor hashes while it waits for memory.
+	e := m.keys.Load().find(&k)
 	sum := m.format.digest(key)
-	e := m.keys.Load().find(k)
-	hash := &nobody // an unknown id takes as long as a wrong secret
-	if e != nil {
-		hash = &e.hash
+	if !sum.equal(&e.hash) {
+		return nil, e.detail.mismatch(&k)
 	}
-	same := subtle.ConstantTimeCompare(sum[:], hash[:]) == 1
-	switch {
-	case e == nil:
-		return nil, errUnknown
-	case !same:
-		return nil, e.refuse(auth.CodeInvalidAPIKey, errWrongSecret)
+	return e, e.standing()
+}
+
+// standing reports whether the key was revoked or disabled. Only who has the secret gets to hear it, so that state costs no
+// guesser anything to learn; the client is still not told.
+func (e *entry) standing() error {
+	switch s := e.state.Load(); {
+	case s&(revoked|disabled) == 0:
+		return nil
+	case s&revoked != 0:
+		return e.refuse(auth.CodeInvalidAPIKey, errRevoked)
 	}
-	// Only who has the secret gets here, so that state costs no guesser anything to learn; the client is still not told.
-	if e.revoked.Load() {
-		return nil, e.refuse(auth.CodeInvalidAPIKey, errRevoked)
-	}
-	return e, nil
+	return e.refuse(auth.CodeInvalidAPIKey, errDisabled)
+}
+
+// mismatch is the answer to a key whose hash is not that of the entry its id led to: the secret is wrong, or the id belongs to
+// nobody. Both take the same way.
+func (d *detail) mismatch(k *id) error {
+	x := binary.LittleEndian.Uint64(k[:8]) ^ binary.LittleEndian.Uint64(d.id[:8]) |
+		uint64(binary.LittleEndian.Uint32(k[8:])^binary.LittleEndian.Uint32(d.id[8:]))
+	return [...]*auth.Error{&d.wrong, errUnknown}[(x|-x)>>63]
 }
 
 // timed reports whether the key begins or ends.
@@ -289,9 +292,6 @@ func (e *entry) judge(now time.Time) error {
 	}
 	return nil
 }
-
-// nobody is the hash of no key.
-var nobody Digest
 
 func (e *entry) refuse(code auth.Code, reason error) error {
 	return &auth.Error{Code: code, KeyID: e.detail.principal.KeyID, Err: reason}
@@ -319,7 +319,7 @@ func (m *Manager) addr(r *http.Request) netip.Addr {
 // fill makes e the checked form of a valid record.
 func (m *Manager) fill(e *entry, r *Record) {
 	d := &detail{
-		version: r.Version,
+		version: r.Version, foreign: r.Foreign != "",
 		principal: auth.Principal{
 			Issuer: m.cfg.Issuer, Subject: r.ClientID, Tenant: r.Tenant, ClientID: r.ClientID, KeyID: r.ID,
 			Method: auth.MethodAPIKey, Plan: r.Plan, ExpiresAt: r.ExpiresAt,
@@ -327,6 +327,10 @@ func (m *Manager) fill(e *entry, r *Record) {
 		},
 	}
 	copy(d.id[:], r.ID)
+	d.wrong = auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: r.ID, Err: errWrongSecret}
+	if m.cfg.UsageInterval > 0 && len(r.Scopes) > 0 {
+		d.principal.ScopeUse = auth.NewScopeUse(d.principal.Scopes)
+	}
 	for _, p := range r.Addresses {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -340,111 +344,10 @@ func (m *Manager) fill(e *entry, r *Record) {
 	if !r.ExpiresAt.IsZero() {
 		e.expires = r.ExpiresAt.UnixNano()
 	}
-	e.revoked.Store(!r.RevokedAt.IsZero())
-}
-
-// Create makes a key for spec, stores its record and returns the key. The key works when Create has returned, and cannot be
-// shown again. A spec that is not valid, or whose ExpiresAt has passed, is an error.
-func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error) {
-	if m == nil || m.loading == nil {
-		return Secret{}, Record{}, errNotMade
+	if !r.RevokedAt.IsZero() {
+		e.state.Or(revoked)
 	}
-	now := time.Now().UTC()
-	if !spec.ExpiresAt.IsZero() && !spec.ExpiresAt.After(now) {
-		// Nobody wants a key that never works: a wrong unit or zone, better heard of here than from its first user.
-		return Secret{}, Record{}, fmt.Errorf("apikey: spec: expiry %v has passed", spec.ExpiresAt)
+	if !r.DisabledAt.IsZero() {
+		e.state.Or(disabled)
 	}
-	for range 4 {
-		key, keyID := m.format.generate()
-		rec := Record{
-			ID: keyID, Hash: m.format.digest(key), ClientID: spec.ClientID, Tenant: spec.Tenant, Plan: spec.Plan,
-			Scopes: spec.Scopes, Roles: spec.Roles, Models: spec.Models, Addresses: spec.Addresses,
-			NotBefore: spec.NotBefore, ExpiresAt: spec.ExpiresAt, Labels: spec.Labels, CreatedAt: now,
-		}
-		if err := rec.validate(); err != nil {
-			return Secret{}, Record{}, fmt.Errorf("apikey: spec: %w", err)
-		}
-		rec, err := m.cfg.Store.Put(ctx, rec)
-		if errors.Is(err, ErrConflict) {
-			continue // the id is taken: once in 2^71, or a store that is out of order
-		}
-		if err != nil {
-			return Secret{}, Record{}, fmt.Errorf("apikey: storing a new key: %w", err)
-		}
-		e := new(entry)
-		m.fill(e, &rec)
-		m.add(e)
-		return newSecret(key), rec, nil
-	}
-	return Secret{}, Record{}, fmt.Errorf("apikey: storing a new key: %w", ErrConflict)
-}
-
-// Revoke withdraws the key with this public id for good. In this process it takes effect before the store is asked: when
-// Revoke has returned, even with an error of the store, no check that begins later accepts the key. An error then means that
-// other processes, and this one after a restart, may still accept it: call Revoke again. Revoking a revoked key does nothing.
-// An id that neither memory nor store knows is [ErrNotFound].
-func (m *Manager) Revoke(ctx context.Context, keyID string) error {
-	if m == nil || m.loading == nil {
-		return errNotMade
-	}
-	if !validID(keyID) {
-		return ErrNotFound
-	}
-	now := time.Now().UTC()
-	var k id
-	copy(k[:], keyID)
-	known := m.bury(k, now, false)
-	for range 16 {
-		rec, err := m.cfg.Store.Get(ctx, keyID)
-		if errors.Is(err, ErrNotFound) && !known {
-			return ErrNotFound
-		}
-		if err != nil {
-			return fmt.Errorf("apikey: revoking %s: %w", keyID, err)
-		}
-		known = m.bury(k, now, true)
-		if !rec.RevokedAt.IsZero() {
-			return nil
-		}
-		rec.RevokedAt = now
-		_, err = m.cfg.Store.Put(ctx, rec)
-		if errors.Is(err, ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("apikey: revoking %s: %w", keyID, err)
-		}
-		return nil
-	}
-	return fmt.Errorf("apikey: revoking %s: %w", keyID, ErrConflict)
-}
-
-// List returns all records of the store, oldest first. Keys revoked in this process are marked even if the store does not
-// know yet.
-func (m *Manager) List(ctx context.Context) ([]Record, error) {
-	if m == nil || m.loading == nil {
-		return nil, errNotMade
-	}
-	b, err := m.cfg.Store.Load(ctx, "")
-	if err != nil {
-		return nil, fmt.Errorf("apikey: listing keys: %w", err)
-	}
-	out := make([]Record, len(b.Records))
-	m.mu.Lock()
-	for i := range b.Records {
-		out[i] = b.Records[i].Clone()
-		var k id
-		copy(k[:], out[i].ID)
-		if t, dead := m.tombstones[k]; dead && out[i].RevokedAt.IsZero() {
-			out[i].RevokedAt = t
-		}
-	}
-	m.mu.Unlock()
-	slices.SortFunc(out, func(a, b Record) int {
-		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return out, nil
 }

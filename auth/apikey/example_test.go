@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 	"github.com/mantlet-go/mantlet/auth/apikey"
@@ -63,6 +64,51 @@ func Example() {
 	// hello search-team
 	// 200
 	// 401
+}
+
+func ExampleManager_Rotate() {
+	ctx := context.Background()
+	keys, err := apikey.New(apikey.Config{
+		Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "live",
+		Policy: apikey.Policy{MaxLifetime: 90 * 24 * time.Hour, MaxOverlap: 7 * 24 * time.Hour},
+		OnEvent: func(_ context.Context, e apikey.Event) {
+			fmt.Println("event:", e.Kind, "of", e.ClientID)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer keys.Close(ctx)
+	_, old, err := keys.Create(ctx, apikey.Spec{ClientID: "search-team", ExpiresAt: time.Now().Add(30 * 24 * time.Hour)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Both keys work for a day. Rotation{} instead would revoke the old one now.
+	secret, next, err := keys.Rotate(ctx, old.ID, apikey.Rotation{Overlap: 24 * time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(secret, next.ClientID, next.Predecessor == old.ID)
+	// Output:
+	// event: created of search-team
+	// event: created of search-team
+	// event: rotated of search-team
+	// [apikey.Secret] search-team true
+}
+
+func ExampleManager_Import() {
+	ctx := context.Background()
+	keys, err := apikey.New(apikey.Config{
+		Store: apikey.NewMemoryStore(), Prefix: "acme", Env: "live",
+		Foreign: []apikey.Foreign{{Name: "portal", Prefix: "pk_", MinLen: 30, MaxLen: 64}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer keys.Close(ctx)
+	_, err = keys.Import(ctx, apikey.Spec{ClientID: "partner"}, "portal", "pk_changemechangemechangemechangeme")
+	fmt.Println(err)
+	// Output: apikey: the key is too easy to guess
 }
 
 func ExampleInspect() {

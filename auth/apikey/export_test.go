@@ -1,5 +1,7 @@
 package apikey
 
+import "encoding/json"
+
 // Shape gives tests the format of a manager's keys.
 type Shape struct{ f format }
 
@@ -23,7 +25,7 @@ func (s Shape) Parse(key string) (keyID, secret string, ours, ok bool) {
 }
 
 // Sum is our CRC-32C.
-func Sum(s string) uint32 { return castagnoli().sum(s) }
+func Sum(s string) uint32 { return checksum(s) }
 
 // Digest is the hash of a well-formed key.
 func (s Shape) Digest(key string) Digest { return s.f.digest(key) }
@@ -37,3 +39,36 @@ const (
 	SecretLen = secretLen
 	Alphabet  = alphabet
 )
+
+// Table is a table of keys that have nothing but an id.
+type Table struct{ t *table }
+
+// NewTable returns a table of these ids.
+func NewTable(ids map[string]bool) Table {
+	keys := make(map[id]*entry, len(ids))
+	for s := range ids {
+		d := new(detail)
+		copy(d.id[:], s)
+		keys[d.id] = &entry{detail: d}
+	}
+	return Table{newTable(keys)}
+}
+
+// Has reports whether the id is in the table.
+func (t Table) Has(s string) bool {
+	var k id
+	copy(k[:], s)
+	e := t.t.find(&k)
+	return e.detail.id == k && e.detail != &nobody
+}
+
+// DecodeFile reads the content of a key file.
+func DecodeFile(data []byte) ([]Record, error) {
+	m, err := decode(data)
+	return sorted(m), err
+}
+
+// EncodeFile writes it.
+func EncodeFile(keys []Record) ([]byte, error) {
+	return json.Marshal(fileFormat{Format: formatName, Version: formatVersion, Keys: keys})
+}

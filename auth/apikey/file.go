@@ -40,6 +40,9 @@ type FileConfig struct {
 // may write the link's directory could put another file in its place. (Files in Kubernetes secret volumes are links; mount
 // the key with subPath, or implement [Store].)
 //
+// Uses ([UsageStore]) lie in another file beside it, named like it with ".uses" appended, so that a use rewrites no key. It may be
+// deleted; then no key counts as used until it is used again, and none as dormant until the time for that has gone.
+//
 // Whether the file changed is told by its modification time, size and inode; for two seconds after a change it is read again
 // every time, because file systems do not tell two writes in quick succession apart.
 type FileStore struct {
@@ -170,7 +173,7 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 	if r, ok := s.records[rec.ID]; ok {
 		old = &r
 	}
-	if rec, err = next(old, rec); err != nil {
+	if rec, err = Next(old, rec); err != nil {
 		return Record{}, err
 	}
 	keys := make(map[string]Record, len(s.records)+1)
@@ -188,8 +191,122 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 	return rec.Clone(), nil
 }
 
+// usageFile is the content of the file of uses.
+type usageFile struct {
+	Format  string    `json:"format"`
+	Version int       `json:"version"`
+	Since   time.Time `json:"since"`
+	Uses    []Usage   `json:"uses"`
+}
+
+const usageName = "mantlet-apikey-uses"
+
+func (s *FileStore) usagePath() string { return s.cfg.Path + ".uses" }
+
+// AddUsage implements [UsageStore].
+func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
+	if s == nil || s.cfg.Path == "" {
+		return errors.New("apikey: file store was not made by NewFileStore")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unlock, err := lockFile(ctx, s.cfg.Path+".lock")
+	if err != nil {
+		return fmt.Errorf("apikey: locking the key file: %w", err)
+	}
+	defer unlock()
+	l, err := s.readUsage()
+	if err != nil {
+		return err
+	}
+	if len(used) == 0 && !l.since.IsZero() {
+		return nil
+	}
+	l.add(time.Now(), used)
+	f := usageFile{Format: usageName, Version: formatVersion, Since: l.since, Uses: []Usage{}}
+	_, uses := l.list()
+	f.Uses = append(f.Uses, uses...)
+	data, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return fmt.Errorf("apikey: file of uses: %w", err)
+	}
+	if int64(len(data)) >= s.cfg.MaxBytes {
+		return fmt.Errorf("apikey: file of uses would grow beyond %d bytes", s.cfg.MaxBytes)
+	}
+	return replace(s.usagePath(), append(data, '\n'))
+}
+
+// Usage implements [UsageStore].
+func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, err error) {
+	if s == nil || s.cfg.Path == "" {
+		return time.Time{}, nil, errors.New("apikey: file store was not made by NewFileStore")
+	}
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, err := s.readUsage()
+	if err != nil {
+		return time.Time{}, nil, err
+	}
+	since, used = l.list()
+	return since, used, nil
+}
+
+// readUsage reads the file of uses.
+func (s *FileStore) readUsage() (l ledger, err error) {
+	for range 10 { // as in refresh
+		if l, err = s.readUsageOnce(); !errors.Is(err, errReplaced) {
+			return l, err
+		}
+	}
+	return l, err
+}
+
+// readUsageOnce is one try. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
+// look dormant.
+func (s *FileStore) readUsageOnce() (l ledger, err error) {
+	info, err := os.Lstat(s.usagePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return l, fmt.Errorf("apikey: file of uses: %w", err)
+	}
+	if err := s.acceptable(info); err != nil {
+		return l, fmt.Errorf("apikey: file of uses: %w", err)
+	}
+	data, err := s.readAll(s.usagePath(), info)
+	if err != nil {
+		return l, fmt.Errorf("apikey: file of uses: %w", err)
+	}
+	var f usageFile
+	if err := strict(data, &f); err != nil {
+		return l, fmt.Errorf("apikey: file of uses: %w", err)
+	}
+	if f.Format != usageName || f.Version != formatVersion || f.Uses == nil || f.Since.IsZero() {
+		return l, fmt.Errorf("apikey: file of uses: not a file of format %q version %d", usageName, formatVersion)
+	}
+	l.add(f.Since, f.Uses)
+	return l, nil
+}
+
+// errReplaced means that the file that was looked at is not the one that was opened.
+var errReplaced = errors.New("apikey: key file was replaced while it was being opened")
+
 // refresh brings the records up to date with the file. On any error they stay what they were.
-func (s *FileStore) refresh() error {
+func (s *FileStore) refresh() (err error) {
+	// Another process may be writing: then the new file is looked at from the start. A file that is swapped each time is no write.
+	for range 10 {
+		if err = s.refreshOnce(); !errors.Is(err, errReplaced) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *FileStore) refreshOnce() error {
 	now := time.Now()
 	info, err := os.Lstat(s.cfg.Path)
 	if err != nil {
@@ -202,7 +319,7 @@ func (s *FileStore) refresh() error {
 		s.read.Sub(info.ModTime()) > settled {
 		return nil
 	}
-	data, err := s.readAll(info)
+	data, err := s.readAll(s.cfg.Path, info)
 	if err != nil {
 		return err
 	}
@@ -250,8 +367,8 @@ func (s *FileStore) acceptable(info fs.FileInfo) error {
 }
 
 // readAll reads the file that info describes, and no other: one swapped in between is refused.
-func (s *FileStore) readAll(info fs.FileInfo) ([]byte, error) {
-	f, err := os.Open(s.cfg.Path)
+func (s *FileStore) readAll(path string, info fs.FileInfo) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("apikey: key file: %w", err)
 	}
@@ -261,7 +378,7 @@ func (s *FileStore) readAll(info fs.FileInfo) ([]byte, error) {
 		return nil, fmt.Errorf("apikey: key file: %w", err)
 	}
 	if !os.SameFile(info, opened) {
-		return nil, errors.New("apikey: key file was replaced while it was being opened")
+		return nil, errReplaced
 	}
 	data, err := io.ReadAll(io.LimitReader(f, s.cfg.MaxBytes+1))
 	if err != nil {
@@ -275,16 +392,9 @@ func (s *FileStore) readAll(info fs.FileInfo) ([]byte, error) {
 
 // decode reads the content of a key file, strictly: what one reader would overlook another might use.
 func decode(data []byte) (map[string]Record, error) {
-	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 4096}
-	if err := jsonscan.Scan(data, &limits, nil); err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
 	var f fileFormat
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
-		// The text of a decoding error may quote the file; its kind is enough.
-		return nil, errors.New("apikey: key file: a member is unknown or of the wrong type")
+	if err := strict(data, &f); err != nil {
+		return nil, fmt.Errorf("apikey: key file: %w", err)
 	}
 	if f.Format != formatName || f.Version != formatVersion || f.Keys == nil {
 		return nil, fmt.Errorf("apikey: key file: not a file of format %q version %d with keys", formatName, formatVersion)
@@ -306,8 +416,23 @@ func decode(data []byte) (map[string]Record, error) {
 	return records, nil
 }
 
+// strict reads JSON that has no member twice, in another case or unknown, and nothing after it.
+func strict(data []byte, v any) error {
+	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 4096}
+	if err := jsonscan.Scan(data, &limits, nil); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if d.Decode(v) != nil {
+		// The text of a decoding error may quote what it read; its kind is enough.
+		return errors.New("a member is unknown or of the wrong type")
+	}
+	return nil
+}
+
 // write replaces the file by one with these keys.
-func (s *FileStore) write(keys map[string]Record) (err error) {
+func (s *FileStore) write(keys map[string]Record) error {
 	f := fileFormat{Format: formatName, Version: formatVersion, Keys: sorted(keys)}
 	if f.Keys == nil {
 		f.Keys = []Record{}
@@ -323,7 +448,12 @@ func (s *FileStore) write(keys map[string]Record) (err error) {
 	if _, err := decode(data); err != nil {
 		return fmt.Errorf("apikey: not writing what could not be read: %w", err)
 	}
-	dir, name := filepath.Split(s.cfg.Path)
+	return replace(s.cfg.Path, append(data, '\n'))
+}
+
+// replace puts a new file of mode 0600 in the place of the named one, so that a reader sees the one or the other whole.
+func replace(path string, data []byte) (err error) {
+	dir, name := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
@@ -338,7 +468,7 @@ func (s *FileStore) write(keys map[string]Record) (err error) {
 			err = fmt.Errorf("apikey: key file: %w", err)
 		}
 	}()
-	if _, err = t.Write(append(data, '\n')); err != nil {
+	if _, err = t.Write(data); err != nil {
 		return err
 	}
 	if err = t.Sync(); err != nil {
@@ -347,7 +477,7 @@ func (s *FileStore) write(keys map[string]Record) (err error) {
 	if err = t.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(t.Name(), s.cfg.Path); err != nil {
+	if err = os.Rename(t.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)

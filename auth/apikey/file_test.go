@@ -32,61 +32,6 @@ func stores(t *testing.T) map[string]apikey.Store {
 	return map[string]apikey.Store{"memory": apikey.NewMemoryStore(), "file": fileStore(t, filepath.Join(t.TempDir(), "keys.json"))}
 }
 
-// The rules every Store keeps.
-func TestStoresKeepTheRules(t *testing.T) {
-	for name, s := range stores(t) {
-		t.Run(name, func(t *testing.T) {
-			ctx := t.Context()
-			rec := func(id string) apikey.Record {
-				return apikey.Record{ID: id, Hash: apikey.Digest{1}, ClientID: "a", Scopes: []string{"x"}, Models: []string{}, CreatedAt: time.Unix(1e9, 5).UTC()}
-			}
-			empty, err := s.Load(ctx, "")
-			if err != nil || len(empty.Records) != 0 || empty.Version == "" {
-				t.Fatalf("empty: %+v, %v", empty, err)
-			}
-			if _, err := s.Get(ctx, "000000000000"); !errors.Is(err, apikey.ErrNotFound) {
-				t.Errorf("Get of nothing: %v", err)
-			}
-			one, err := s.Put(ctx, rec("000000000001"))
-			if err != nil || one.Version != 1 {
-				t.Fatalf("%+v, %v", one, err)
-			}
-			if _, err := s.Put(ctx, rec("000000000001")); !errors.Is(err, apikey.ErrConflict) {
-				t.Errorf("a new record over an old one: %v", err)
-			}
-			if _, err := s.Put(ctx, func() apikey.Record { r := rec("000000000002"); r.Version = 3; return r }()); !errors.Is(err, apikey.ErrNotFound) {
-				t.Errorf("an update of nothing: %v", err)
-			}
-			one.Plan = "gold"
-			two, err := s.Put(ctx, one)
-			if err != nil || two.Version != 2 {
-				t.Fatalf("%+v, %v", two, err)
-			}
-			if _, err := s.Put(ctx, one); !errors.Is(err, apikey.ErrConflict) {
-				t.Errorf("an update of an old version: %v", err)
-			}
-			if _, err := s.Put(ctx, rec("bad id")); err == nil {
-				t.Error("a record that is not valid was stored")
-			}
-			got, err := s.Get(ctx, one.ID)
-			if err != nil || got.Plan != "gold" || got.Models == nil || got.Addresses != nil || !got.CreatedAt.Equal(one.CreatedAt) || got.Hash != one.Hash {
-				t.Errorf("%+v, %v", got, err)
-			}
-			b, err := s.Load(ctx, empty.Version)
-			if err != nil || b.Unchanged || len(b.Records) != 1 || b.Version == empty.Version {
-				t.Errorf("%+v, %v", b, err)
-			}
-			if b, err := s.Load(ctx, b.Version); err != nil || !b.Unchanged {
-				t.Errorf("nothing changed: %+v, %v", b, err)
-			}
-			got.Scopes[0] = "admin"
-			if again, _ := s.Get(ctx, one.ID); again.Scopes[0] != "x" {
-				t.Error("Get gives out the store's own slices")
-			}
-		})
-	}
-}
-
 func TestAFileStoreSurvivesTheProcessAndHoldsNoSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	m := with(t, apikey.Config{Store: fileStore(t, path), PollInterval: -1})
@@ -317,6 +262,51 @@ func TestWhatCouldNotBeReadBackIsNotWritten(t *testing.T) {
 	}
 	if _, err := m.Verify(key, netip.Addr{}, time.Now()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestABrokenFileOfUsesStopsReviewsAndNoCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	m := with(t, apikey.Config{Store: fileStore(t, path), PollInterval: -1, Policy: apikey.Policy{DormantAfter: time.Hour}})
+	key := authtest.Key(t, m, apikey.Spec{Scopes: []string{"a"}})
+	if _, err := m.Sweep(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	uses := path + ".uses"
+	good, err := os.ReadFile(uses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := os.Stat(uses); runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	text := string(good)
+	for name, content := range map[string]string{
+		"no bytes": "", "half written": text[:len(text)/2], "the key file": `{"format":"mantlet-apikeys","version":1,"keys":[]}`,
+		"an unknown member": strings.Replace(text, `"since"`, `"sinse"`, 1), "no beginning": `{"format":"mantlet-apikey-uses","version":1,"since":"0001-01-01T00:00:00Z","uses":[]}`, "trailing data": text + "x",
+	} {
+		if err := os.WriteFile(uses, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// Keys in use must not look dormant, not even in a hundred years.
+		if s, err := m.Sweep(t.Context(), time.Now().AddDate(100, 0, 0)); err == nil {
+			t.Errorf("%s: swept %+v", name, s)
+		}
+		if _, err := m.List(t.Context()); err == nil {
+			t.Errorf("%s: listed as if nothing had been used", name)
+		}
+		if err := m.Reload(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := m.Verify(key, netip.Addr{}, time.Now()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.Remove(uses); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := m.Sweep(t.Context(), time.Now().AddDate(0, 0, -1)); err != nil || s.Dormant != nil {
+		t.Errorf("after it was deleted: %+v, %v", s, err)
 	}
 }
 

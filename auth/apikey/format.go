@@ -6,7 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"strings"
-	"sync"
+	"unsafe"
 )
 
 const (
@@ -16,8 +16,6 @@ const (
 	crcLen    = 6  // 62^6 > 2^32
 	maxPrefix = 10
 	maxEnv    = 12
-	// maxHashed is the longest text that is hashed: prefix_env_id_secret.
-	maxHashed = maxPrefix + 1 + maxEnv + 1 + idLen + 1 + secretLen
 )
 
 // id is the public id of a key, in the form maps are keyed by.
@@ -92,13 +90,12 @@ type format struct {
 	scheme string // "prefix_": by this a key is recognised
 	head   string // "prefix_env_"
 	size   int
-	crc    *crcTable
 }
 
 func newFormat(prefix, env string) format {
 	head := prefix + "_" + env + "_"
 	return format{
-		scheme: prefix + "_", head: head, size: len(head) + idLen + 1 + secretLen + crcLen, crc: castagnoli(),
+		scheme: prefix + "_", head: head, size: len(head) + idLen + 1 + secretLen + crcLen,
 	}
 }
 
@@ -113,6 +110,16 @@ const (
 
 // parse judges s by shape and checksum alone and, if it is well formed, stores its id in out.
 func (f *format) parse(s string, out *id) verdict {
+	v := f.shape(s, out)
+	if v == wellFormed && !(base62(string(out[:])) && base62(s[f.size-crcLen-secretLen:f.size-crcLen])) {
+		return malformed
+	}
+	return v
+}
+
+// shape is parse without a look at each character of id and secret. That is enough before a check: what has other characters and a
+// right checksum has no right hash.
+func (f *format) shape(s string, out *id) verdict {
 	if !strings.HasPrefix(s, f.scheme) {
 		return notOurs
 	}
@@ -121,19 +128,13 @@ func (f *format) parse(s string, out *id) verdict {
 	}
 	tail := s[len(f.head):]
 	var bad uint8
-	for i := range idLen {
-		bad |= digits[tail[i]]
-	}
-	for i := idLen + 1; i < idLen+1+secretLen; i++ {
-		bad |= digits[tail[i]]
-	}
 	var sum uint64
-	for i := idLen + 1 + secretLen; i < idLen+1+secretLen+crcLen; i++ {
-		d := digits[tail[i]]
+	for _, c := range []byte(tail[idLen+1+secretLen:]) {
+		d := digits[c]
 		bad |= d
 		sum = sum*62 + uint64(d)
 	}
-	if bad >= 0x80 || tail[idLen] != '_' || sum != uint64(f.crc.sum(s[:f.size-crcLen])) {
+	if bad >= 0x80 || tail[idLen] != '_' || sum != uint64(checksum(s[:f.size-crcLen])) {
 		return malformed
 	}
 	copy(out[:], tail)
@@ -143,7 +144,7 @@ func (f *format) parse(s string, out *id) verdict {
 // seal appends the checksum to prefix_env_id_secret.
 func (f *format) seal(body string) string {
 	var c [crcLen]byte
-	sum := f.crc.sum(body)
+	sum := checksum(body)
 	for i := crcLen - 1; i >= 0; i-- {
 		c[i] = alphabet[sum%62]
 		sum /= 62
@@ -151,12 +152,17 @@ func (f *format) seal(body string) string {
 	return body + string(c[:])
 }
 
-// digest returns the SHA-256 of a well-formed key without its checksum. The copy on the stack keeps it free of allocation.
-func (f *format) digest(key string) Digest {
-	var buf [maxHashed]byte
-	n := copy(buf[:], key[:len(key)-crcLen])
-	return sha256.Sum256(buf[:n])
-}
+// digest returns the SHA-256 of a well-formed key without its checksum.
+func (f *format) digest(key string) Digest { return sha256.Sum256(bytesOf(key[:len(key)-crcLen])) }
+
+// bytesOf returns the bytes of s without a copy, for functions that only read them: the compiler cannot see that they do, and a guess
+// must not cost an allocation.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// checksum is CRC-32C.
+func checksum(s string) uint32 { return crc32.Checksum(bytesOf(s), castagnoli) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // generate draws a new key and returns it with its id. crypto/rand does not fail: it ends the program instead.
 func (f *format) generate() (key, keyID string) {
@@ -182,33 +188,4 @@ func random(n int) string {
 			}
 		}
 	}
-}
-
-// crcTable computes CRC-32C over a string eight bytes at a time. hash/crc32 wants a byte slice and lets it escape, which
-// would cost an allocation for every guess.
-type crcTable [8]crc32.Table
-
-var castagnoli = sync.OnceValue(func() *crcTable {
-	t := new(crcTable)
-	t[0] = *crc32.MakeTable(crc32.Castagnoli)
-	for i := range 256 {
-		c := t[0][i]
-		for j := 1; j < 8; j++ {
-			c = t[0][c&0xff] ^ c>>8
-			t[j][i] = c
-		}
-	}
-	return t
-})
-
-func (t *crcTable) sum(s string) uint32 {
-	c := ^uint32(0)
-	for ; len(s) >= 8; s = s[8:] {
-		c ^= uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
-		c = t[7][c&0xff] ^ t[6][c>>8&0xff] ^ t[5][c>>16&0xff] ^ t[4][c>>24] ^ t[3][s[4]] ^ t[2][s[5]] ^ t[1][s[6]] ^ t[0][s[7]]
-	}
-	for i := range len(s) {
-		c = t[0][byte(c)^s[i]] ^ c>>8
-	}
-	return ^c
 }

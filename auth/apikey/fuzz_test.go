@@ -1,6 +1,8 @@
 package apikey_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -28,6 +30,39 @@ func FuzzParseKey(f *testing.F) {
 		gotID, gotSecret, _, ok = shape.Parse(shape.Format(id, secret))
 		if ok != good || ok && (gotID != id || gotSecret != secret) {
 			t.Errorf("parse(format(%q, %q)) = %q, %q, %v", id, secret, gotID, gotSecret, ok)
+		}
+	})
+}
+
+// FuzzKeyFile: nothing panics, and what is read is written and read again as the same; the same for a record alone.
+func FuzzKeyFile(f *testing.F) {
+	const record = `{"id":"000000000001","hash":"0100000000000000000000000000000000000000000000000000000000000000","client_id":"a","created_at":"2026-01-02T03:04:05Z","version":1}`
+	f.Add(`{"format":"mantlet-apikeys","version":1,"keys":[` + record + `]}`)
+	f.Add(record)
+	f.Add(strings.Replace(record, `"client_id"`, `"scopes":["x"],"models":[],"addresses":["192.0.2.0/24"],"labels":{"a":"b"},"expires_at":"2027-01-02T03:04:05.000000006+02:00","client_id"`, 1))
+	f.Add(`{"format":"mantlet-apikeys","version":1,"keys":[null]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if keys, err := apikey.DecodeFile([]byte(text)); err == nil {
+			again, err := apikey.EncodeFile(append([]apikey.Record{}, keys...))
+			if err != nil {
+				t.Fatalf("%q is read and cannot be written: %v", text, err)
+			}
+			back, err := apikey.DecodeFile(again)
+			if err != nil || len(back) != len(keys) {
+				t.Errorf("%q: written as %q, and %v", text, again, err)
+			}
+		}
+		r, err := apikey.ParseRecord([]byte(text))
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatalf("%q is read and cannot be written: %v", text, err)
+		}
+		back, err := apikey.ParseRecord(again)
+		if second, _ := json.Marshal(back); err != nil || !reflect.DeepEqual(again, second) {
+			t.Errorf("%q: written as %q, then %q, %v", text, again, second, err)
 		}
 	})
 }

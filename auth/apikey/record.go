@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,15 @@ import (
 // Digest is the SHA-256 of a key without its checksum. It opens nothing, but says which key it belongs to when the key is
 // known; it prints as a fixed word and marshals as 64 hexadecimal digits.
 type Digest [32]byte
+
+// equal compares in a time that does not depend on the digests, as crypto/subtle does, but eight bytes at a time.
+func (d *Digest) equal(e *Digest) bool {
+	var x uint64
+	for i := 0; i < len(d); i += 8 {
+		x |= binary.LittleEndian.Uint64(d[i:]) ^ binary.LittleEndian.Uint64(e[i:])
+	}
+	return x == 0
+}
 
 // String returns a fixed word.
 func (d Digest) String() string { return "[apikey.Digest]" }
@@ -89,13 +99,43 @@ type Record struct {
 	CreatedAt time.Time `json:"created_at"`
 	// RevokedAt is when it was revoked; zero for a key that was not. It can be set and never unset.
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// DisabledAt is when it was disabled, which [Manager.Enable] undoes, and DisabledReason says why; zero for a key that works.
+	DisabledAt     time.Time `json:"disabled_at,omitzero"`
+	DisabledReason string    `json:"disabled_reason,omitempty"`
+	// EnabledAt is when it was last enabled again.
+	EnabledAt time.Time `json:"enabled_at,omitzero"`
+	// Predecessor is the id of the key that this one was rotated from, and Successor of the one it was rotated to; empty for
+	// none.
+	Predecessor string `json:"predecessor,omitempty"`
+	Successor   string `json:"successor,omitempty"`
+	// Foreign is the name of the [Foreign] format of an imported key. Hash is then of the whole key, under that format's Hash.
+	Foreign string `json:"foreign,omitempty"`
+	// LastUsedAt is the minute of the last use, zero for none on record; UsedScopes are the scopes that were asked for and
+	// held. [Manager.List] and [Manager.Get] fill them in; they are no part of what a [Store] keeps in a record.
+	LastUsedAt time.Time `json:"-"`
+	UsedScopes []string  `json:"-"`
 	// Version counts the writes of this record. The store sets it: 1 for a new one.
 	Version uint64 `json:"version"`
+}
+
+// ParseRecord reads a record from the JSON that encoding/json makes of it, strictly: a member that is unknown, occurs twice or is spelled in
+// another case is an error, and so is a record that is not valid. The error quotes nothing of the text. It is for implementations
+// of [Store].
+func ParseRecord(text []byte) (Record, error) {
+	var r Record
+	if err := strict(text, &r); err != nil {
+		return Record{}, fmt.Errorf("apikey: record: %w", err)
+	}
+	if err := r.validate(); err != nil {
+		return Record{}, fmt.Errorf("apikey: record: %w", err)
+	}
+	return r, nil
 }
 
 // Clone returns a copy of r that shares nothing with it.
 func (r Record) Clone() Record {
 	r.Scopes, r.Roles, r.Models = slices.Clone(r.Scopes), slices.Clone(r.Roles), slices.Clone(r.Models)
+	r.UsedScopes = slices.Clone(r.UsedScopes)
 	r.Addresses, r.Labels = slices.Clone(r.Addresses), maps.Clone(r.Labels)
 	return r
 }
@@ -109,7 +149,7 @@ func (r Record) LogValue() slog.Value {
 	for _, t := range [...]struct {
 		k string
 		t time.Time
-	}{{"not_before", r.NotBefore}, {"expires_at", r.ExpiresAt}, {"revoked_at", r.RevokedAt}} {
+	}{{"not_before", r.NotBefore}, {"expires_at", r.ExpiresAt}, {"disabled_at", r.DisabledAt}, {"revoked_at", r.RevokedAt}} {
 		if !t.t.IsZero() {
 			attrs = append(attrs, slog.Time(t.k, t.t))
 		}
@@ -133,10 +173,18 @@ func (r *Record) validate() error {
 	if r.ClientID == "" || len(r.ClientID) > 256 || unclean(r.ClientID) {
 		bad("client id %.40q is empty, longer than 256 bytes or has control characters", r.ClientID)
 	}
-	for _, v := range [...]struct{ name, value string }{{"tenant", r.Tenant}, {"plan", r.Plan}} {
+	for _, v := range [...]struct{ name, value string }{{"tenant", r.Tenant}, {"plan", r.Plan}, {"reason", r.DisabledReason}} {
 		if len(v.value) > 256 || unclean(v.value) {
 			bad("%s %.40q is longer than 256 bytes or has control characters", v.name, v.value)
 		}
+	}
+	for _, s := range [...]string{r.Predecessor, r.Successor} {
+		if s != "" && !validID(s) {
+			bad("predecessor or successor %.40q is not 12 characters of base 62", s)
+		}
+	}
+	if r.Foreign != "" && !validName(r.Foreign) {
+		bad("foreign format %.40q is not 1 to 32 lower-case letters, digits and hyphens", r.Foreign)
 	}
 	for _, s := range r.Scopes {
 		if !auth.ValidScope(s) {
@@ -156,7 +204,7 @@ func (r *Record) validate() error {
 	for _, t := range [...]struct {
 		name string
 		t    time.Time
-	}{{"not before", r.NotBefore}, {"expiry", r.ExpiresAt}} {
+	}{{"not before", r.NotBefore}, {"expiry", r.ExpiresAt}} { // those a check computes with
 		if !t.t.IsZero() && (t.t.Year() < 1970 || t.t.After(latest)) {
 			bad("%s %v is not between 1970 and 2262", t.name, t.t)
 		}

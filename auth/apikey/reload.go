@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"time"
 )
@@ -20,8 +19,8 @@ func (m *Manager) Reload(ctx context.Context) error {
 	return m.load(ctx)
 }
 
-// Close stops polling and waits for a load under way, or for ctx. Checks go on with the keys in memory until they are stale.
-// It may be called more than once.
+// Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store. Checks go on with the keys in
+// memory until they are stale; their uses are no longer written. It may be called more than once.
 func (m *Manager) Close(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return nil
@@ -29,7 +28,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	m.stopping.Do(m.stop)
 	select {
 	case <-m.done:
-		return nil
+		return m.endUses(ctx)
 	case <-ctx.Done():
 		return fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
 	}
@@ -85,7 +84,7 @@ func (m *Manager) refresh(ctx context.Context) error {
 	}
 	keys := make(map[id]*entry, len(b.Records))
 	slab := make([]entry, len(b.Records))
-	var dead []*entry
+	var dead []id
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := r.validate(); err != nil {
@@ -98,36 +97,50 @@ func (m *Manager) refresh(ctx context.Context) error {
 		}
 		keys[e.detail.id] = e
 		if !r.RevokedAt.IsZero() {
-			dead = append(dead, e)
+			dead = append(dead, e.detail.id)
 		}
 	}
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	old := m.keys.Load()
+	// Revocation is sticky: what was revoked here while the store was being read, or was seen revoked once, stays so.
+	now := time.Now().UTC()
+	for _, k := range dead {
+		if _, ok := m.tombstones[k]; !ok {
+			m.tombstones[k] = now
+		}
+		if e := old.known(k); e != nil {
+			e.state.Or(revoked) // also where a partial batch brings no new version
+		}
+	}
+	if b.Partial && since != "" {
+		written := make([]*entry, 0, len(keys))
+		for _, e := range keys {
+			written = append(written, e)
+		}
+		m.swap(written)
+		m.version = b.Version
+		return nil
+	}
 	// What this process wrote while the store was being read may be missing from the batch.
 	for _, e := range m.written {
 		if have := keys[e.detail.id]; have == nil || have.detail.version < e.detail.version {
 			keys[e.detail.id] = e
 		}
 	}
-	if old := m.keys.Load(); len(keys) == 0 && len(old.base)+len(old.recent) > 0 {
+	if len(keys) == 0 && old.len() > 0 {
 		// Keys are revoked, never removed one and all: a store that suddenly has none was truncated or mixed up.
 		return errors.New("apikey: loading keys: the store is empty and was not before; the old keys are kept")
 	}
-	// Revocation is sticky: what was revoked here while the store was being read, or was seen revoked once, stays so.
-	now := time.Now().UTC()
-	for _, e := range dead {
-		if _, ok := m.tombstones[e.detail.id]; !ok {
-			m.tombstones[e.detail.id] = now
+	for k, e := range keys {
+		if _, ok := m.tombstones[k]; ok {
+			e.state.Or(revoked)
 		}
 	}
-	for k := range m.tombstones {
-		if e := keys[k]; e != nil {
-			e.revoked.Store(true)
-		}
-	}
-	m.keys.Store(&snapshot{base: keys})
+	m.keys.Store(newSnapshot(keys))
 	m.version = b.Version
+	m.gatherAll(old) // a use that is being marked at this very moment may be missed
 	return nil
 }
 
@@ -152,10 +165,7 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 	}
 	now := m.failure
 	m.mu.Unlock()
-	logger := m.cfg.Logger
-	if logger == nil {
-		logger = slog.Default() // as it is now: programs set it up after they have made their Manager
-	}
+	logger := m.logger()
 	switch {
 	case now != "" && now != was && ctx.Err() != context.Canceled:
 		logger.LogAttrs(ctx, slog.LevelError, "apikey: keys cannot be loaded; the last good ones are used until they are stale",
@@ -163,6 +173,13 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 	case now == "" && was != "":
 		logger.LogAttrs(ctx, slog.LevelInfo, "apikey: keys can be loaded again")
 	}
+}
+
+func (m *Manager) logger() *slog.Logger {
+	if m.cfg.Logger == nil {
+		return slog.Default() // as it is now: programs set it up after they have made their Manager
+	}
+	return m.cfg.Logger
 }
 
 // never is a staleAt that does not come.
@@ -187,33 +204,42 @@ func (m *Manager) age(at time.Duration) {
 	})
 }
 
-// add publishes a key that the store has taken.
-func (m *Manager) add(e *entry) {
+// publish puts a record that the store has taken in force.
+func (m *Manager) publish(r *Record) {
+	e := new(entry)
+	m.fill(e, r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.midLoad {
 		m.written = append(m.written, e)
 	}
+	m.swap([]*entry{e})
+}
+
+// swap puts the entries that are newer than those in force in their place. The caller holds mu.
+func (m *Manager) swap(written []*entry) {
 	old := m.keys.Load()
-	if have := old.find(e.detail.id); have != nil && have.detail.version >= e.detail.version {
-		return // a load was faster and knows more
+	newer := written[:0]
+	for _, e := range written {
+		if have := old.known(e.detail.id); have != nil {
+			if have.detail.version >= e.detail.version {
+				continue // a load was faster and knows more
+			}
+			m.gatherOne(have)
+		}
+		if _, dead := m.tombstones[e.detail.id]; dead {
+			e.state.Or(revoked)
+		}
+		newer = append(newer, e)
 	}
-	if _, dead := m.tombstones[e.detail.id]; dead {
-		e.revoked.Store(true)
+	if len(newer) == 0 {
+		return
 	}
-	s := &snapshot{base: old.base}
-	// The small map bounds what one new key costs to publish; now and then it is merged into the large one.
-	if len(old.recent) >= 64+len(old.base)/64 {
-		s.base = make(map[id]*entry, len(old.base)+len(old.recent)+1)
-		maps.Copy(s.base, old.base)
-		maps.Copy(s.base, old.recent)
-		s.base[e.detail.id] = e
-	} else {
-		s.recent = make(map[id]*entry, len(old.recent)+1)
-		maps.Copy(s.recent, old.recent)
-		s.recent[e.detail.id] = e
-	}
+	s := old.with(newer)
 	m.keys.Store(s)
+	if s.base != old.base { // the marks of the entries that were copied
+		m.gatherAll(old)
+	}
 }
 
 // bury makes the key dead in this process and reports whether it is known here. With force it does so for an unknown key
@@ -221,7 +247,7 @@ func (m *Manager) add(e *entry) {
 func (m *Manager) bury(k id, now time.Time, force bool) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.keys.Load().find(k)
+	e := m.keys.Load().known(k)
 	if e == nil && !force {
 		return false
 	}
@@ -229,12 +255,7 @@ func (m *Manager) bury(k id, now time.Time, force bool) (known bool) {
 		m.tombstones[k] = now
 	}
 	if e != nil {
-		e.revoked.Store(true)
-	}
-	for _, w := range m.written {
-		if w.detail.id == k {
-			w.revoked.Store(true)
-		}
+		e.state.Or(revoked)
 	}
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Errors of a [Store], beside those of its medium.
@@ -16,22 +17,36 @@ var (
 	// ErrNotFound means that there is no record with this id.
 	ErrNotFound = errors.New("apikey: no such key")
 	// ErrConflict means that somebody else wrote the record meanwhile, or that a new one exists already.
-	ErrConflict = errors.New("apikey: record was changed by somebody else")
+	ErrConflict = errors.New("apikey: the record exists or was changed by somebody else")
 	// ErrSticky means that a write would have brought a revoked key back.
 	ErrSticky = errors.New("apikey: a revoked key cannot be restored")
+)
+
+// Errors of a [Manager]'s steps.
+var (
+	// ErrSpec means that what a key is for was not said in a valid way.
+	ErrSpec = errors.New("apikey: the spec is not valid")
+	// ErrPolicy means that the [Policy] forbids the step.
+	ErrPolicy = errors.New("apikey: not allowed by the policy")
+	// ErrState means that the key is in no state for the step: revoked, disabled, expired or already rotated.
+	ErrState = errors.New("apikey: the key is in no state for this")
+	// ErrNoUses means that keys were not taken for dormant because the store has no recent use of any key on record.
+	ErrNoUses = errors.New("apikey: no key was used lately by what is on record; is anybody recording? none is disabled as dormant")
+	// ErrWeak means that a key was not imported because somebody could guess it.
+	ErrWeak = errors.New("apikey: the key is too easy to guess")
 )
 
 // Store keeps records. Implementations are safe for concurrent use, copy what they take and give, and refuse what they cannot
 // read whole rather than leave something out.
 type Store interface {
 	// Load returns all records. since is the Version of an earlier Batch: if nothing changed since, the Batch may say
-	// Unchanged and hold no records. An empty since always gives all records.
+	// Unchanged and hold no records, and if little changed it may be Partial. An empty since always gives all records, and so
+	// does one that the store does not know.
 	Load(ctx context.Context, since string) (Batch, error)
 	// Get returns one record, or ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)
-	// Put writes one record whole and returns it with its new Version. rec.Version must be the version that is stored, or 0
-	// for a record that does not exist; otherwise ErrConflict. A Put that would clear RevokedAt is ErrSticky. When Put
-	// returned, every Load and Get that begins later sees the record.
+	// Put writes one record whole and returns it with its new Version, by the rules of [Next]. Of several Puts over one version
+	// exactly one succeeds. When Put returned, every Load and Get that begins later, by whatever process, sees the record.
 	Put(ctx context.Context, rec Record) (Record, error)
 }
 
@@ -39,14 +54,18 @@ type Store interface {
 type Batch struct {
 	// Records are all records, in any order. They may be shared: do not modify them.
 	Records []Record
+	// Partial says that Records are only those written since the version asked for; all others are as they were.
+	Partial bool
 	// Version names this state of the store, for the next Load. It is never empty.
 	Version string
 	// Unchanged says that the store is as it was at the version asked for.
 	Unchanged bool
 }
 
-// next applies the rules of [Store.Put] to a write of rec over old, which is nil for none.
-func next(old *Record, rec Record) (Record, error) {
+// Next applies the rules of [Store.Put] to a write of rec over old, the record that is stored, nil for none: it returns what to
+// store. rec.Version must be that of old, or 0 for a new record, else the error is [ErrConflict], and [ErrNotFound] when there is
+// no record. A write that would clear RevokedAt is [ErrSticky]; a record that is not valid is an error. It is for implementations.
+func Next(old *Record, rec Record) (Record, error) {
 	switch {
 	case old == nil && rec.Version != 0:
 		return Record{}, ErrNotFound
@@ -59,6 +78,7 @@ func next(old *Record, rec Record) (Record, error) {
 		return Record{}, fmt.Errorf("apikey: record: %w", err)
 	}
 	rec = rec.Clone()
+	rec.LastUsedAt, rec.UsedScopes = time.Time{}, nil
 	rec.Version++
 	return rec, nil
 }
@@ -69,13 +89,17 @@ type MemoryStore struct {
 	mu      sync.Mutex
 	records map[string]Record
 	writes  uint64
+	use     ledger
 }
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return &MemoryStore{records: make(map[string]Record)} }
 
 // Load implements [Store].
-func (s *MemoryStore) Load(_ context.Context, since string) (Batch, error) {
+func (s *MemoryStore) Load(ctx context.Context, since string) (Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return Batch{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := Batch{Version: "m" + strconv.FormatUint(s.writes, 10)}
@@ -112,13 +136,29 @@ func (s *MemoryStore) Put(_ context.Context, rec Record) (Record, error) {
 	if r, ok := s.records[rec.ID]; ok {
 		old = &r
 	}
-	rec, err := next(old, rec)
+	rec, err := Next(old, rec)
 	if err != nil {
 		return Record{}, err
 	}
 	s.records[rec.ID] = rec
 	s.writes++
 	return rec.Clone(), nil
+}
+
+// AddUsage implements [UsageStore].
+func (s *MemoryStore) AddUsage(_ context.Context, used []Usage) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.use.add(time.Now(), used)
+	return nil
+}
+
+// Usage implements [UsageStore].
+func (s *MemoryStore) Usage(context.Context) (since time.Time, used []Usage, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since, used = s.use.list()
+	return since, used, nil
 }
 
 // sorted returns the records of m ordered by id, so that a file written twice is the same file.

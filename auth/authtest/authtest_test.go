@@ -3,6 +3,7 @@ package authtest_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -54,18 +55,65 @@ func TestAttacksAreNamedAndDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims := authtest.Claims("https://issuer.example", "api", now)
-	if _, err := v.Verify(s.Token(claims), now); err != nil {
+	if _, err := v.Verify(t.Context(), s.Token(claims), now); err != nil {
 		t.Errorf("the good token: %v", err)
 	}
 	for _, a := range s.Attacks("https://issuer.example", "api", now) {
 		if a.Name == "" || a.Why == "" || strings.ContainsAny(a.Name, " /") {
 			t.Errorf("%+v", a)
 		}
-		if _, err := v.Verify(a.Token, now); !errors.Is(err, auth.ErrInvalid) && !errors.Is(err, auth.ErrExpired) {
+		if _, err := v.Verify(t.Context(), a.Token, now); !errors.Is(err, auth.ErrInvalid) && !errors.Is(err, auth.ErrExpired) {
 			t.Errorf("%s: %v", a.Name, err)
 		}
 	}
 	if authtest.With(claims, "sub", nil)["sub"] != nil || claims["sub"] != "alice" {
 		t.Error("With changes its argument")
+	}
+}
+
+func TestAnAuthorityPublishesAndCounts(t *testing.T) {
+	for _, alg := range []string{"RS256", "PS384", "ES256", "ES512", "EdDSA"} {
+		one, two := authtest.NewSigner(t, alg), authtest.NewSigner(t, alg)
+		a := authtest.NewAuthority(t, "https://issuer.example/", one)
+		client := &http.Client{Transport: a.Transport()}
+		get := func(url, etag string) (int, string) {
+			r, err := http.NewRequest("GET", url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("If-None-Match", etag)
+			resp, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			b, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.StatusCode, resp.Header.Get("ETag") + string(b)
+		}
+		_, body := get(a.JWKS(), "")
+		if !strings.Contains(body, one.KeyID) {
+			t.Errorf("%s: %s", alg, body)
+		}
+		etag := body[:strings.IndexByte(body, '{')]
+		if code, _ := get(a.JWKS(), etag); code != 304 || a.Unchanged() != 1 {
+			t.Errorf("%s: the same set again is %d", alg, code)
+		}
+		a.Publish(two)
+		if code, body := get(a.JWKS(), etag); code != 200 || !strings.Contains(body, two.KeyID) || strings.Contains(body, one.KeyID) {
+			t.Errorf("%s: after a rotation %d %s", alg, code, body)
+		}
+		a.Answer(authtest.Status(500))
+		if code, _ := get(a.JWKS(), ""); code != 500 {
+			t.Errorf("%s: %d", alg, code)
+		}
+		if _, body := get("https://issuer.example/.well-known/openid-configuration", ""); !strings.Contains(body, a.JWKS()) {
+			t.Errorf("%s: %s", alg, body)
+		}
+		if a.Fetches() != 4 || a.Discoveries() != 1 {
+			t.Errorf("%s: %d fetches, %d discoveries", alg, a.Fetches(), a.Discoveries())
+		}
 	}
 }

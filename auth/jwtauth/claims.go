@@ -1,92 +1,136 @@
 package jwtauth
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/strict"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // maxName bounds a name taken from a token: subject, client, tenant, role, model.
 const maxName = 512
 
-// principal judges the claims of a token whose signature is good, at the time now.
-func (is *issuer) principal(m *members, k *key, now time.Time, leeway time.Duration) (*auth.Principal, error) {
-	p := &auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}
-	if m.find("cnf") != nil {
-		return nil, errBound
-	}
+// The first places of members.words; lists come behind them.
+const (
+	wordSubject = iota
+	wordID
+	wordClient
+	wordTenant
+	wordPlan
+	wordLists
+)
+
+// judge decides about the claims of a token whose signature is good, at the time now. until is when the key must be looked for
+// again; zero for never.
+func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Duration) (*entry, error) {
 	if m.find("at_hash") != nil || m.find("c_hash") != nil {
 		return nil, errIDToken // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
 	}
 	if !is.hears(m, m.find("aud")) {
 		return nil, errAudience
 	}
-	var ok bool
-	if p.Subject, ok = m.name(m.find("sub")); !ok || p.Subject == "" {
-		return nil, errSubject
+	e := &entry{key: k, principal: auth.Principal{Issuer: is.name, KeyID: k.id, Method: auth.MethodJWT}}
+	p := &e.principal
+	if v := m.find("cnf"); v != nil {
+		if v.kind != jsonscan.ObjectStart {
+			return nil, errCnf
+		}
+		cnf, ok := strict.Read(m.data[v.value.start:v.value.end], "jkt", "x5t#S256")
+		if !ok {
+			return nil, errCnf
+		}
+		if p.Bound.JKT, p.Bound.X5T, ok = strict.Confirmation(cnf); !ok {
+			return nil, errCnf
+		}
 	}
-	if err := is.times(m, p, now, leeway); err != nil {
+	if v := m.find("acr"); v != nil {
+		acr, ok := m.text(v)
+		if !ok || !plain(acr) {
+			return nil, errMalformed
+		}
+		p.ACR = string(acr)
+	}
+	if err := is.times(m, e, now, leeway); err != nil {
 		return nil, err
 	}
 
+	client := m.find("client_id")
+	if client == nil {
+		client = m.find("azp")
+	}
 	if is.names.ClientID != "" {
-		p.ClientID, ok = m.name(m.find(is.names.ClientID))
-		ok = ok && p.ClientID != "" // limits hang on it: a token without its configured client must not share a nameless one
-	} else if v := m.find("client_id"); v != nil {
-		p.ClientID, ok = m.name(v)
-	} else if v := m.find("azp"); v != nil {
-		p.ClientID, ok = m.name(v)
+		client = m.lookup(is.names.ClientID)
 	}
-	if !ok {
-		return nil, errMalformed
-	}
-	if p.ClientID == "" {
-		p.ClientID = p.Subject
-	}
-	for _, f := range [...]struct {
-		claim string
-		field *string
-	}{{is.names.Tenant, &p.Tenant}, {is.names.Plan, &p.Plan}} {
-		if f.claim == "" {
-			continue
-		}
-		if v := m.find(f.claim); v != nil {
-			if *f.field, ok = m.name(v); !ok {
-				return nil, errMalformed
-			}
-		}
-	}
-	for _, claim := range [...]string{"scope", "scp"} {
-		if p.Scopes, ok = m.words(p.Scopes, m.find(claim)); !ok {
+	m.words = append(m.words[:0], nil, nil, nil, nil, nil)
+	for i, v := range [wordLists]*member{m.find("sub"), m.find("jti"), client, m.lookup(is.names.Tenant), m.lookup(is.names.Plan)} {
+		name, ok := m.text(v)
+		if v != nil && (!ok || !plain(name)) {
 			return nil, errMalformed
 		}
+		m.words[i] = name
+	}
+	if len(m.words[wordSubject]) == 0 {
+		return nil, errSubject
+	}
+	if len(m.words[wordClient]) == 0 {
+		if is.names.ClientID != "" {
+			return nil, errMalformed // limits hang on it: a token without its configured client must not share a nameless one
+		}
+		m.words[wordClient] = m.words[wordSubject]
+	}
+
+	roles := m.lookup(is.names.Roles)
+	if roles != nil && roles.kind != jsonscan.ArrayStart {
+		return nil, errMalformed
+	}
+	if !m.addWords(m.find("scope")) || !m.addWords(m.find("scp")) {
+		return nil, errMalformed
+	}
+	endScopes := len(m.words)
+	if !m.addWords(roles) {
+		return nil, errMalformed
+	}
+	endRoles := len(m.words)
+	if !m.addWords(m.lookup(is.names.Models)) {
+		return nil, errMalformed
+	}
+	m.find("iss") // looked up before; here for its variants
+	if m.variant {
+		return nil, errVariant
+	}
+
+	// One string holds all the names and one array all the lists: what is remembered should be few objects.
+	text := m.join()
+	list := make([]string, len(m.words))
+	for i, w := range m.words {
+		list[i], text = text[:len(w)], text[len(w):]
+	}
+	p.Subject, e.id, p.ClientID, p.Tenant, p.Plan = list[wordSubject], list[wordID], list[wordClient], list[wordTenant], list[wordPlan]
+	if wordLists < endScopes {
+		p.Scopes = list[wordLists:endScopes:endScopes]
+	}
+	if endScopes < endRoles {
+		p.Roles = list[endScopes:endRoles:endRoles]
+	}
+	if is.names.Models != "" {
+		p.Models = list[endRoles:] // not nil, even when the claim is missing: the issuer was said to restrict models
 	}
 	for _, s := range p.Scopes {
 		if !auth.ValidScope(s) {
 			return nil, errMalformed
 		}
 	}
-	if v := m.find(is.names.Roles); v != nil {
-		if v.kind != jsonscan.ArrayStart {
-			return nil, errMalformed
-		}
-		if p.Roles, ok = m.words(nil, v); !ok {
-			return nil, errMalformed
-		}
+	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
+	if !now.Before(e.until) {
+		return nil, errExpired
 	}
-	if is.names.Models != "" {
-		// Not nil, even when the claim is missing: the issuer was said to restrict models.
-		if p.Models, ok = m.words([]string{}, m.find(is.names.Models)); !ok {
-			return nil, errMalformed
-		}
+	if !until.IsZero() && until.Before(e.until) {
+		e.until = until
 	}
-	m.find("iss") // looked up before; here for its variants
-	if m.variant {
-		return nil, errVariant
-	}
-	return p, nil
+	return e, nil
 }
 
 // hears reports whether aud holds one of the issuer's audiences: a string, or an array of strings (RFC 7519 section 4.1.3).
@@ -116,36 +160,47 @@ func (is *issuer) hears(m *members, aud *member) bool {
 	return false
 }
 
-// times checks exp, nbf and iat, and fills AuthTime and ExpiresAt.
-func (is *issuer) times(m *members, p *auth.Principal, now time.Time, leeway time.Duration) error {
+// times reads exp, nbf and iat into e and its principal, and checks all but the end.
+func (is *issuer) times(m *members, e *entry, now time.Time, leeway time.Duration) error {
+	p := &e.principal
 	exp, ok := m.seconds(m.find("exp"), false)
 	if !ok {
 		return errTime // no exp, no end: refused (RFC 9068 section 2.2)
 	}
 	p.ExpiresAt = time.Unix(exp, 0).UTC()
-	if v := m.find("nbf"); v != nil {
-		nbf, ok := m.seconds(v, true)
-		if !ok {
-			return errTime
-		}
-		if now.Add(leeway).Before(time.Unix(nbf, 0)) {
-			return errEarly
-		}
-	}
-	from := now
+	e.until = p.ExpiresAt.Add(leeway)
 	if v := m.find("iat"); v != nil {
 		iat, ok := m.seconds(v, true)
 		if !ok {
 			return errTime
 		}
-		p.AuthTime = time.Unix(iat, 0).UTC()
-		from = p.AuthTime
-		if now.Add(leeway).Before(p.AuthTime) {
-			return errEarly
+		e.issued = time.Unix(iat, 0).UTC()
+		e.from = e.issued.Add(-leeway)
+	}
+	if v := m.find("nbf"); v != nil {
+		nbf, ok := m.seconds(v, true)
+		if !ok {
+			return errTime
+		}
+		if t := time.Unix(nbf, 0).Add(-leeway); t.After(e.from) {
+			e.from = t
 		}
 	}
-	if is.maxLifetime > 0 && p.ExpiresAt.Sub(from) > is.maxLifetime {
-		return errLifetime
+	if now.Before(e.from) {
+		return errEarly
+	}
+	if is.maxLifetime > 0 {
+		born := e.issued
+		if born.IsZero() {
+			// It may have been made at any time; at most it is as old as now. A clock that was put back must not lengthen its life.
+			born = now
+			if t := p.ExpiresAt.Add(-is.maxLifetime); t.After(e.from) {
+				e.from = t
+			}
+		}
+		if p.ExpiresAt.Sub(born) > is.maxLifetime {
+			return errLifetime
+		}
 	}
 	if v := m.find("auth_time"); v != nil {
 		at, ok := m.seconds(v, true)
@@ -153,10 +208,6 @@ func (is *issuer) times(m *members, p *auth.Principal, now time.Time, leeway tim
 			return errTime
 		}
 		p.AuthTime = time.Unix(at, 0).UTC()
-	}
-	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
-	if !now.Before(p.ExpiresAt.Add(leeway)) {
-		return errExpired
 	}
 	return nil
 }
@@ -191,55 +242,50 @@ func (m *members) seconds(v *member, up bool) (int64, bool) {
 	return n, n <= 253402300799
 }
 
-// name returns a claim that names something: a string without control characters, of at most 512 bytes.
-func (m *members) name(v *member) (string, bool) {
-	b, ok := m.text(v)
-	if !ok {
-		return "", false
-	}
-	return nameOf(b)
-}
+// plain reports whether b may name something: at most 512 bytes, no control characters.
+func plain(b []byte) bool { return len(b) <= maxName && printable(b) }
 
-func nameOf(b []byte) (string, bool) {
-	if len(b) > maxName {
-		return "", false
-	}
+func printable(b []byte) bool {
 	for _, c := range b {
 		if c < ' ' || c == 0x7f {
-			return "", false
+			return false
 		}
 	}
-	return string(b), true
+	return true
 }
 
-// words appends the words of a claim to dst: those of a string separated by spaces, or the elements of an array of strings. A
+// addWords adds the words of a claim to m.words: those of a string separated by spaces, or the elements of an array of strings. A
 // missing claim has none.
-func (m *members) words(dst []string, v *member) ([]string, bool) {
+func (m *members) addWords(v *member) bool {
 	switch {
 	case v == nil:
-		return dst, true
+		return true
 	case v.kind == jsonscan.String:
-		s := string(m.spanText(v.value))
-		for i := range len(s) {
-			if s[i] < ' ' || s[i] == 0x7f {
-				return dst, false
+		s := m.spanText(v.value)
+		for w := range bytes.SplitSeq(s, []byte{' '}) {
+			if len(w) > 0 {
+				m.words = append(m.words, w)
 			}
 		}
-		for w := range strings.SplitSeq(s, " ") {
-			if w != "" {
-				dst = append(dst, w)
-			}
-		}
-		return dst, true
+		return printable(s)
 	case v.kind == jsonscan.ArrayStart && v.strings:
 		for _, e := range m.elems[v.first : v.first+v.count] {
-			s, ok := nameOf(m.spanText(e))
-			if !ok || s == "" {
-				return dst, false
+			w := m.spanText(e)
+			if len(w) == 0 || !plain(w) {
+				return false
 			}
-			dst = append(dst, s)
+			m.words = append(m.words, w)
 		}
-		return dst, true
+		return true
 	}
-	return dst, false
+	return false
+}
+
+// join returns all words as one string.
+func (m *members) join() string {
+	m.joined = m.joined[:0]
+	for _, w := range m.words {
+		m.joined = append(m.joined, w...)
+	}
+	return string(m.joined)
 }

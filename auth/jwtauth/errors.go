@@ -2,6 +2,7 @@ package jwtauth
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
@@ -13,6 +14,9 @@ func invalid(reason string) *auth.Error {
 // The answers to bad tokens. They are shared and fixed: nothing of a token is ever part of a log line made here.
 var (
 	errNotMade = &auth.Error{Code: auth.CodeUnavailable, Err: fmt.Errorf("jwtauth: verifier was not made by New: %w", auth.ErrUnavailable)}
+
+	errClosed = &auth.Error{Code: auth.CodeUnavailable, Err: fmt.Errorf("jwtauth: verifier was closed: %w", auth.ErrUnavailable)}
+	errWait   = &auth.Error{Code: auth.CodeUnavailable, RetryAfter: 2 * time.Second, Err: fmt.Errorf("jwtauth: keys are still being fetched: %w", auth.ErrUnavailable)}
 
 	errTooLong   = invalid("token is too long")
 	errShape     = invalid("token does not have three segments")
@@ -28,10 +32,11 @@ var (
 	errKey       = invalid("no key of the issuer fits kid and alg")
 	errSignature = invalid("signature is wrong")
 	errAudience  = invalid("aud does not hold this API")
-	errSubject   = invalid("sub is missing or malformed")
+	errSubject   = invalid("sub is missing")
 	errTime      = invalid("exp, nbf, iat or auth_time is missing or malformed")
 	errLifetime  = invalid("token lives longer than the issuer's MaxLifetime")
 	errEarly     = invalid("token is not valid yet")
+	errCnf       = invalid("cnf is malformed, or binds the token in a way that cannot be checked")
 	errBound     = invalid("token is bound to a key (cnf) and was sent as a bearer token")
 	errIDToken   = invalid("token is an ID token")
 	errMalformed = invalid("a claim has the wrong type or characters")

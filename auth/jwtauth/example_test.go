@@ -1,6 +1,7 @@
 package jwtauth_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -60,4 +62,69 @@ func Example() {
 	// 200
 	// 401 Bearer realm="api", error="invalid_token"
 	// 401 Bearer realm="api"
+}
+
+// Keys that the issuer publishes: found by discovery, fetched when the first token comes, and again and again until Close.
+func Example_discovery() {
+	tokens, err := jwtauth.New(jwtauth.Config{Issuers: []jwtauth.Issuer{{
+		Issuer:     "https://login.example.com",
+		Audiences:  []string{"https://inference.example.com"},
+		Algorithms: []string{"RS256"},
+		Discovery:  true,
+	}, {
+		// An issuer that never learnt of RFC 9068, and whose set is somewhere else.
+		Issuer:     "https://accounts.example.net",
+		Audiences:  []string{"inference"},
+		Algorithms: []string{"RS256"},
+		JWKS:       "https://keys.example.net/v3/certs",
+		Types:      []string{"JWT"},
+		Claims:     jwtauth.ClaimNames{Roles: "groups", Tenant: "tid"},
+	}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tokens.Close(context.Background())
+	gate, err := auth.New(auth.Config{Authenticator: tokens})
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.Handle("POST /v1/chat/completions", gate.Handler(http.NotFoundHandler()))
+}
+
+// A deny list in memory: single tokens by their jti, and all that was issued to somebody before they were thrown out.
+func ExampleConfig_revoked() {
+	var ids, users sync.Map // jti -> true, auth.Identity -> time.Time; filled by whoever revokes
+	revoked := func(t jwtauth.Token) error {
+		if _, ok := ids.Load(t.ID); ok {
+			return auth.ErrRevoked
+		}
+		if at, ok := users.Load(t.Principal.Identity()); ok && !t.IssuedAt.After(at.(time.Time)) {
+			return auth.ErrRevoked
+		}
+		return nil
+	}
+
+	secret := []byte(strings.Repeat("k", 32))
+	tokens, err := jwtauth.New(jwtauth.Config{Revoked: revoked, Issuers: []jwtauth.Issuer{{
+		Issuer: "https://login.example.com", Audiences: []string{"inference"}, Algorithms: []string{"HS256"},
+		Keys: []jwtauth.Key{{Algorithm: "HS256", Key: secret}},
+	}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := time.Now()
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"iss": "https://login.example.com", "aud": "inference", "sub": "alice", "jti": "7", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	})
+	t.Header["typ"] = "at+jwt"
+	signed, _ := t.SignedString(secret)
+
+	_, err = tokens.Verify(context.Background(), signed, now)
+	fmt.Println(err)
+	ids.Store("7", true)
+	_, err = tokens.Verify(context.Background(), signed, now)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// auth: credential was revoked
 }

@@ -1,6 +1,8 @@
 package jwtauth
 
-import "errors"
+import (
+	"time"
+)
 
 // VerifySignature runs the strict front, up to and with the signature, over a JWS whose payload need not be claims: for
 // vectors of JWS, not JWT.
@@ -9,24 +11,93 @@ func VerifySignature(token string, cfg Key) error {
 	if err != nil {
 		return err
 	}
-	is := &issuer{keys: []key{k}}
+	return verifySignature(token, keys{k})
+}
+
+func verifySignature(token string, ks keys) error {
 	s := new(scratch)
-	if err := s.decode(token); err != nil {
+	if err := s.split(token); err != nil {
 		return err
 	}
 	if err := s.readHeader(); err != nil {
 		return err
 	}
+	if err := s.decode(); err != nil {
+		return err
+	}
 	h := s.header
-	found := is.key(&h)
-	if found == nil {
+	k, _ := ks.find(&h)
+	if k == nil {
 		return errKey
 	}
-	if err := found.alg.method.Verify(token[:s.signed], s.signature, found.key); err != nil {
-		return errors.Join(errSignature, err)
+	if !k.verify(token[:s.signed], s.signature) {
+		return errSignature
 	}
 	return nil
 }
 
 // AppendBase64URL is the strict decoder.
 var AppendBase64URL = appendBase64URL
+
+// ParseSet returns the usable keys of a JWK Set as "kid/alg".
+func ParseSet(data []byte, algs []string) ([]string, error) {
+	ks, _, err := parseSet(data, rows(algs))
+	var ids []string
+	for _, k := range ks {
+		ids = append(ids, k.id+"/"+k.alg.name)
+	}
+	return ids, err
+}
+
+// VerifyWithSet is VerifySignature with the keys of a JWK Set.
+func VerifyWithSet(token string, data []byte, algs []string) error {
+	ks, _, err := parseSet(data, rows(algs))
+	if err != nil {
+		return err
+	}
+	return verifySignature(token, ks)
+}
+
+func rows(names []string) (as []*algorithm) {
+	for _, n := range names {
+		as = append(as, algorithms[n])
+	}
+	return as
+}
+
+// Missing is how many unknown kids v remembers.
+func Missing(v *Verifier) int {
+	r := v.issuers[0].remote
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.missing)
+}
+
+// Remembered reports whether v would answer for the token from memory.
+func Remembered(v *Verifier, token string, now time.Time) bool {
+	sum := digest(token)
+	return v.cache.get(&sum, now) != nil
+}
+
+// Places is how many tokens v can remember.
+func Places(v *Verifier) int { return len(v.cache.buckets) * ways }
+
+// Age is the age of keys.
+var Age = age
+
+// VerifyBytes verifies the bare signature of a message.
+func VerifyBytes(cfg Key, message, signature []byte) (ok bool, err error) {
+	k, err := newKey(&cfg)
+	if err != nil {
+		return false, err
+	}
+	return k.verify(string(message), signature), nil
+}
+
+// ParseDiscovery reads a discovery document.
+func ParseDiscovery(body []byte, issuer string) (string, error) {
+	return parseDiscovery(body, issuer, false)
+}
+
+// Freshness reads Cache-Control.
+var Freshness = freshness

@@ -2,8 +2,12 @@ package jwtauth_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth/authtest"
 	"github.com/mantlet-go/mantlet/auth/jwtauth"
@@ -30,7 +34,7 @@ func FuzzParseToken(f *testing.F) {
 				token = s.SignSegments(parts[0], parts[1])
 			}
 		}
-		p, err := v.Verify(token, now)
+		p, err := v.Verify(t.Context(), token, now)
 		if (p == nil) != (err != nil) {
 			t.Fatalf("principal %v, error %v", p, err)
 		}
@@ -63,6 +67,54 @@ func FuzzBase64URL(f *testing.F) {
 		canonical := err == nil && base64.RawURLEncoding.EncodeToString(want) == s
 		if ok != canonical || ok && string(got) != string(want) {
 			t.Errorf("%q: %q %v, want %q %v", s, got, ok, want, err)
+		}
+	})
+}
+
+// FuzzDiscovery: no document panics; what is accepted is of this issuer for encoding/json too, and names an https URL with a
+// host and nothing in it that would send us elsewhere.
+func FuzzDiscovery(f *testing.F) {
+	for _, d := range []string{
+		`{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"}`, `{"issuer":"https:\/\/issuer.example","jwks_uri":"https:\u002f\u002fa.example"}`,
+		`{"issuer":"https://issuer.example","jwks_uri":"https://u@a.example/"}`, `{"issuer":"https://issuer.example","jwks_uri":"http://a.example/"}`,
+		`{"Issuer":"https://issuer.example"}`, `[]`, `{"issuer":"x","issuer":"https://issuer.example","jwks_uri":"https://a.example"}`,
+	} {
+		f.Add([]byte(d))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		at, err := jwtauth.ParseDiscovery(body, issuer)
+		if err != nil {
+			if at != "" {
+				t.Errorf("%q and %v", at, err)
+			}
+			return
+		}
+		var doc struct {
+			Issuer  string `json:"issuer"`
+			JWKSURI string `json:"jwks_uri"`
+		}
+		if err := json.Unmarshal(body, &doc); err != nil || doc.Issuer != issuer || doc.JWKSURI != at {
+			t.Errorf("accepted %q as %q; encoding/json reads %+v, %v", body, at, doc, err)
+		}
+		if u, err := url.Parse(at); err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+			t.Errorf("accepted the URL %q: %v", at, err)
+		}
+	})
+}
+
+// FuzzCacheControl: no header panics, and the result is a time that can be added and compared.
+func FuzzCacheControl(f *testing.F) {
+	for _, h := range []string{"", "max-age=60", `max-age="60", public`, "no-store", "max-age=99999999999999999999", "MAX-AGE=1,max-age=2", "max-age", "=", ",,,"} {
+		f.Add(h, "")
+		f.Add("public", h)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		d := jwtauth.Freshness(http.Header{"Cache-Control": {a, b}})
+		if d < 0 || d > 1<<31*time.Second {
+			t.Errorf("%q, %q: %v", a, b, d)
+		}
+		if both := jwtauth.Freshness(http.Header{"Cache-Control": {a, b, "no-store"}}); both != 0 {
+			t.Errorf("%q, %q and no-store: %v", a, b, both)
 		}
 	})
 }

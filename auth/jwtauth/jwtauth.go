@@ -1,8 +1,11 @@
 package jwtauth
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +23,27 @@ type Config struct {
 	Leeway time.Duration
 	// MaxTokenBytes bounds the length of a token. Zero means 8 KiB; at most 64 KiB.
 	MaxTokenBytes int
+	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature. Zero means
+	// 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
+	// own length. See the package comment for what a remembered token is still asked.
+	CacheSize int
+	// Revoked, if set, is asked about every token that is otherwise good, on every use, remembered or not. An error refuses: one
+	// that wraps [auth.ErrRevoked] with 401, one that is none of package auth's with 503, as a list that cannot answer must. It is
+	// called by many goroutines at once and stands in the way of each request, so it looks into memory, not over a network.
+	Revoked func(Token) error
+	// Logger gets a record when keys of an issuer were fetched and changed (Info), a key of a set is not usable, or a fetch
+	// failed (Warn). Nil means what slog.Default returns at that moment.
+	Logger *slog.Logger
+}
+
+// Token is a good token as a deny list sees it.
+type Token struct {
+	// Principal is the caller the token stands for. It is shared: do not change it.
+	Principal *auth.Principal
+	// ID is jti; empty when the token has none.
+	ID string
+	// IssuedAt is iat, to refuse all that was issued to somebody before a moment; zero when the token has none.
+	IssuedAt time.Time
 }
 
 // Issuer is one source of tokens.
@@ -32,8 +56,16 @@ type Issuer struct {
 	// Algorithms are the algorithms this issuer may use: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256,
 	// ES384, ES512, EdDSA. Required. HMAC and public key algorithms exclude each other within one issuer.
 	Algorithms []string
-	// Keys are the keys of this issuer. Required.
+	// Keys are the keys of this issuer. Exactly one of Keys, JWKS and Discovery is set; HMAC goes with Keys only.
 	Keys []Key
+	// JWKS is the https URL of the issuer's JWK Set (RFC 7517), without user name and fragment. It is first fetched when the
+	// first token of the issuer comes.
+	JWKS string
+	// Discovery finds the URL of the JWK Set in the document at Issuer + "/.well-known/openid-configuration" (OpenID Connect
+	// Discovery 1.0 section 4), which must name this very issuer. An issuer whose document is elsewhere is configured by JWKS.
+	Discovery bool
+	// Fetch says how JWKS and Discovery are fetched. The zero value is right for an issuer on the Internet.
+	Fetch Fetch
 	// Types are the accepted values of the typ header, in any case, "application/" understood; "" stands for a token without
 	// typ. Nil means "at+jwt". Adding "JWT" or "" lets in other tokens of this issuer that have the right audience.
 	Types []string
@@ -70,19 +102,26 @@ type Key struct {
 	Key any
 }
 
-// Verifier checks tokens. It is immutable and safe for concurrent use. The zero Verifier, and a nil one, refuse every request
-// with [auth.ErrUnavailable].
+// Verifier checks tokens. It is immutable, up to the keys it fetches and the tokens it remembers, and safe for concurrent use.
+// The zero Verifier, and a nil one, refuse every request with [auth.ErrUnavailable].
+//
+// A Verifier with JWKS or Discovery fetches again and again from its first token on, whether tokens come or not, until
+// [Verifier.Close]; one that is dropped without Close is never collected. A Verifier with Keys alone needs no Close.
 type Verifier struct {
 	issuers  []*issuer
 	leeway   time.Duration
 	maxToken int
+	headers  headers
+	cache    *cache // nil for none
+	revoked  func(Token) error
 }
 
 // issuer is a checked Issuer.
 type issuer struct {
 	name        string
 	audiences   []string
-	keys        []key
+	keys        keys     // when remote is nil
+	remote      *remote  // nil for configured keys
 	types       []string // lower case, without "application/"
 	maxLifetime time.Duration
 	names       ClaimNames
@@ -108,14 +147,20 @@ func New(cfg Config) (*Verifier, error) {
 	case cfg.MaxTokenBytes < 0 || cfg.MaxTokenBytes > 64<<10:
 		errs = append(errs, fmt.Errorf("jwtauth: Config.MaxTokenBytes %d is not between 1 and 65536", cfg.MaxTokenBytes))
 	}
-	v := &Verifier{leeway: cfg.Leeway, maxToken: cfg.MaxTokenBytes}
+	switch {
+	case cfg.CacheSize == 0:
+		cfg.CacheSize = 4096
+	case cfg.CacheSize > 1<<20:
+		errs = append(errs, fmt.Errorf("jwtauth: Config.CacheSize %d is more than 1048576", cfg.CacheSize))
+	}
+	v := &Verifier{leeway: cfg.Leeway, maxToken: cfg.MaxTokenBytes, revoked: cfg.Revoked}
 	for i := range cfg.Issuers {
-		is, err := newIssuer(&cfg.Issuers[i])
+		is, err := newIssuer(&cfg.Issuers[i], cfg.Logger)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("jwtauth: Config.Issuers[%d]: %w", i, err))
 			continue
 		}
-		if v.issuer(is.name) != nil {
+		if v.issuer([]byte(is.name)) != nil {
 			errs = append(errs, fmt.Errorf("jwtauth: Config.Issuers[%d]: Issuer %q is there twice", i, is.name))
 		}
 		v.issuers = append(v.issuers, is)
@@ -123,10 +168,13 @@ func New(cfg Config) (*Verifier, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if cfg.CacheSize > 0 {
+		v.cache = newCache(cfg.CacheSize)
+	}
 	return v, nil
 }
 
-func newIssuer(cfg *Issuer) (*issuer, error) {
+func newIssuer(cfg *Issuer, logger *slog.Logger) (*issuer, error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if cfg.Issuer == "" {
@@ -142,19 +190,32 @@ func newIssuer(cfg *Issuer) (*issuer, error) {
 		bad("Algorithms is empty")
 	}
 	hmac, public := false, false
+	var allowed []*algorithm
 	for _, a := range cfg.Algorithms {
 		alg, ok := algorithms[a]
 		if !ok {
 			bad("Algorithms: %q is not supported", a)
 			continue
 		}
+		allowed = append(allowed, alg)
 		hmac, public = hmac || alg.family == familyHMAC, public || alg.family != familyHMAC
 	}
 	if hmac && public {
 		bad("Algorithms %q mix HMAC with public key algorithms: a public key could then pass as an HMAC secret", cfg.Algorithms)
 	}
-	if len(cfg.Keys) == 0 {
-		bad("Keys is empty")
+	sources := 0
+	for _, set := range [...]bool{len(cfg.Keys) > 0, cfg.JWKS != "", cfg.Discovery} {
+		if set {
+			sources++
+		}
+	}
+	switch {
+	case sources == 0:
+		bad("Keys is empty, and so are JWKS and Discovery: there is nothing to verify with")
+	case sources > 1:
+		bad("more than one of Keys, JWKS and Discovery is set: which keys count must be plain")
+	case hmac && len(cfg.Keys) == 0:
+		bad("Algorithms %q hold HMAC, and its secret is nothing to publish: use Keys", cfg.Algorithms)
 	}
 	is := &issuer{
 		name: cfg.Issuer, audiences: slices.Clone(cfg.Audiences), maxLifetime: cfg.MaxLifetime, names: cfg.Claims,
@@ -168,7 +229,7 @@ func newIssuer(cfg *Issuer) (*issuer, error) {
 			continue
 		case !slices.Contains(cfg.Algorithms, k.alg.name):
 			bad("Keys[%d] (ID %q): Algorithm %s is not in Algorithms %q", i, k.id, k.alg.name, cfg.Algorithms)
-		case slices.ContainsFunc(is.keys, func(o key) bool { return o.id == k.id }):
+		case slices.ContainsFunc(is.keys, func(o *key) bool { return o.id == k.id }):
 			bad("Keys[%d]: ID %q is there twice", i, k.id)
 		}
 		is.keys = append(is.keys, k)
@@ -191,15 +252,21 @@ func newIssuer(cfg *Issuer) (*issuer, error) {
 	if is.names.Roles == "" {
 		is.names.Roles = "roles"
 	}
+	if len(cfg.Keys) == 0 && sources > 0 {
+		var err error
+		if is.remote, err = newRemote(cfg, allowed, logger); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return is, errors.Join(errs...)
 }
 
 // mediaType is a typ as it is compared: RFC 7515 section 4.1.9 lets "application/" be left out, and media types have no case.
 func mediaType(t string) string { return strings.TrimPrefix(strings.ToLower(t), "application/") }
 
-func (v *Verifier) issuer(name string) *issuer {
+func (v *Verifier) issuer(name []byte) *issuer {
 	for _, is := range v.issuers {
-		if is.name == name {
+		if is.name == string(name) {
 			return is
 		}
 	}
@@ -219,27 +286,94 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	if cred.Source != auth.SourceBearer || !shaped(cred.Value) {
 		return nil, auth.ErrNoCredential
 	}
-	return v.Verify(cred.Value, time.Now())
+	return v.Verify(r.Context(), cred.Value, time.Now())
 }
 
-// Verify decides about a token at the time now, without a request. The Principal is new and belongs to the caller. Errors wrap
-// [auth.ErrInvalid], or [auth.ErrExpired] for a token whose signature is good and whose time is over.
-func (v *Verifier) Verify(token string, now time.Time) (*auth.Principal, error) {
+// Verify decides about a token at the time now, without a request. ctx ends the wait for keys that must be fetched first, and never
+// the fetch: it belongs to everybody. Without it a wait ends after 2 seconds.
+//
+// The Principal may be shared with other uses of the token: to change one, change its Clone. Errors wrap [auth.ErrInvalid];
+// [auth.ErrExpired] for a token whose signature is good and whose time is over; [auth.ErrUnavailable], with a RetryAfter, when the
+// keys of the issuer cannot be had; or are what Config.Revoked said. A token that is bound to a key or certificate is [auth.ErrInvalid].
+func (v *Verifier) Verify(ctx context.Context, token string, now time.Time) (*auth.Principal, error) {
+	return v.accept(ctx, token, now, false)
+}
+
+// VerifyToken implements [auth.TokenVerifier]: it is [Verifier.Verify] for package pop, which checks what Principal.Bound demands. A token
+// that does not have exactly two dots is [auth.ErrNoCredential].
+func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Principal, error) {
+	if v == nil || len(v.issuers) == 0 {
+		return nil, errNotMade
+	}
+	if !shaped(token) {
+		return nil, auth.ErrNoCredential
+	}
+	return v.accept(ctx, token, time.Now(), true)
+}
+
+// accept is Verify, for bound tokens too if the caller checks their proof.
+func (v *Verifier) accept(ctx context.Context, token string, now time.Time, bound bool) (*auth.Principal, error) {
 	if v == nil || len(v.issuers) == 0 {
 		return nil, errNotMade
 	}
 	if len(token) > v.maxToken {
 		return nil, errTooLong
 	}
+	if !shaped(token) {
+		return nil, errShape
+	}
+	var sum [sha256.Size]byte
+	var e *entry
+	if v.cache != nil {
+		sum = digest(token)
+		e = v.cache.get(&sum, now)
+	}
+	fresh := e == nil
+	if fresh {
+		var err error
+		if e, err = v.verify(ctx, token, now); err != nil {
+			return nil, err
+		}
+	}
+	if !bound && !e.principal.Bound.IsZero() {
+		return nil, errBound
+	}
+	if fresh && v.cache != nil {
+		e.sum = sum
+		v.cache.put(e, now)
+	}
+	return v.admit(e)
+}
+
+// admit asks the deny list, which has the last word on every use.
+func (v *Verifier) admit(e *entry) (*auth.Principal, error) {
+	if v.revoked != nil {
+		if err := v.revoked(Token{Principal: &e.principal, ID: e.id, IssuedAt: e.issued}); err != nil {
+			return nil, err
+		}
+	}
+	return &e.principal, nil
+}
+
+// verify is the whole way: everything that is decided about a token that was not seen before.
+func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*entry, error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	if err := s.decode(token); err != nil {
+	if err := s.split(token); err != nil {
 		return nil, err
 	}
-	if err := s.readHeader(); err != nil {
+	h := v.headers.get(s.head)
+	seen := h != nil
+	if !seen {
+		if err := s.readHeader(); err != nil {
+			return nil, err
+		}
+		h = &s.header
+	}
+	if err := s.decode(); err != nil {
 		return nil, err
 	}
-	m, h := &s.members, s.header
+	m := &s.members
 	if m.read(&s.scanner, s.rawClaims) != nil {
 		return nil, errClaims
 	}
@@ -247,37 +381,49 @@ func (v *Verifier) Verify(token string, now time.Time) (*auth.Principal, error) 
 	if !ok {
 		return nil, errIssuer
 	}
-	is := v.issuer(string(iss))
+	is := v.issuer(iss)
 	if is == nil {
-		return nil, errIssuer
+		return nil, errIssuer // before anything is fetched: a token does not choose whom we talk to
 	}
 	if !is.accepts(h.typ) {
 		return nil, errType
 	}
-	k := is.key(&h)
-	if k == nil {
-		return nil, errKey
+	k, until, err := is.key(ctx, h)
+	if err != nil {
+		return nil, err
 	}
-	if k.alg.method.Verify(token[:s.signed], s.signature, k.key) != nil {
-		// The library's reason is left out: it can only say what errSignature says.
+	if !k.verify(token[:s.signed], s.signature) {
+		// The library's reason is left out: it can only say what errSignature says. A bad signature never makes anyone fetch.
 		return nil, errSignature
 	}
-	return is.principal(m, k, now, v.leeway)
+	if !seen {
+		v.headers.put(s.head, h)
+	}
+	return is.judge(m, k, until, now, v.leeway)
 }
 
-// key returns the one key that a header stands for, or nil.
-func (is *issuer) key(h *header) *key {
-	var found *key
-	for i := range is.keys {
-		k := &is.keys[i]
-		// The algorithm is the key's. What the header says must agree and chooses nothing.
-		if k.alg != h.alg || h.hasKid && k.id != string(h.kid) {
-			continue
-		}
-		if found != nil {
-			return nil // without a kid two keys fit: trying both would let a token choose
-		}
-		found = k
+// key returns the one key that a header stands for, and the moment until which it may be used without being asked for again.
+func (is *issuer) key(ctx context.Context, h *header) (*key, time.Time, error) {
+	if is.remote != nil {
+		return is.remote.key(ctx, h)
 	}
-	return found
+	if k, _ := is.keys.find(h); k != nil {
+		return k, time.Time{}, nil
+	}
+	return nil, time.Time{}, errKey
+}
+
+// Close ends all fetching and waits for a fetch that is under way, until ctx is done. Afterwards tokens of issuers with JWKS or
+// Discovery are refused with [auth.ErrUnavailable]; those of issuers with Keys are verified as before.
+func (v *Verifier) Close(ctx context.Context) error {
+	if v == nil {
+		return nil
+	}
+	var errs []error
+	for _, is := range v.issuers {
+		if is.remote != nil {
+			errs = append(errs, is.remote.close(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }

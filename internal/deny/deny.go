@@ -27,6 +27,7 @@ const (
 	InsufficientScope  Code = "insufficient_scope"
 	ModelNotAllowed    Code = "model_not_allowed"
 	AddressNotAllowed  Code = "address_not_allowed"
+	PermissionDenied   Code = "permission_denied"
 
 	AuthUnavailable  Code = "auth_unavailable"
 	StoreUnavailable Code = "store_unavailable"
@@ -75,6 +76,7 @@ var table = map[Code]entry{
 	InsufficientScope:  {403, "The credentials do not permit this operation.", "permission_error", "permission_error"},
 	ModelNotAllowed:    {403, "The credentials do not permit this model.", "permission_error", "permission_error"},
 	AddressNotAllowed:  {403, "The credentials may not be used from this address.", "permission_error", "permission_error"},
+	PermissionDenied:   {403, "The caller may not do this.", "permission_error", "permission_error"},
 
 	AuthUnavailable:  {503, "Authentication is temporarily unavailable. Try again later.", "server_error", "api_error"},
 	StoreUnavailable: {503, "The service is temporarily unavailable. Try again later.", "server_error", "api_error"},
@@ -89,7 +91,7 @@ var table = map[Code]entry{
 	LimitExceeded:        {400, "The request body exceeds a structural limit.", "invalid_request_error", "invalid_request_error"},
 	RequestTimeout:       {408, "The request body did not arrive in time.", "invalid_request_error", "invalid_request_error"},
 	BodyTooLarge:         {413, "The request body is too large.", "invalid_request_error", "request_too_large"},
-	UnsupportedMediaType: {415, "The media type of the request body is not supported.", "invalid_request_error", "invalid_request_error"},
+	UnsupportedMediaType: {415, "The media type of the request body is missing or not supported: see the Accept header of this response.", "invalid_request_error", "invalid_request_error"},
 	SchemaViolation:      {422, "The request body does not have the required form.", "invalid_request_error", "invalid_request_error"},
 
 	ContentPolicy: {400, "The content was refused by policy.", "invalid_request_error", "invalid_request_error"},

@@ -14,7 +14,7 @@ import (
 // codes is every code of the design with its status: the table that clients program against.
 var codes = map[deny.Code]int{
 	deny.InvalidRequest: 400, deny.MissingCredentials: 401, deny.InvalidAPIKey: 401, deny.InvalidToken: 401, deny.TokenExpired: 401,
-	deny.StepUp: 401, deny.InsufficientScope: 403, deny.ModelNotAllowed: 403, deny.AddressNotAllowed: 403,
+	deny.StepUp: 401, deny.InsufficientScope: 403, deny.ModelNotAllowed: 403, deny.AddressNotAllowed: 403, deny.PermissionDenied: 403,
 	deny.AuthUnavailable: 503, deny.StoreUnavailable: 503, deny.Overloaded: 503,
 	deny.RateLimitExceeded: 429, deny.TooManyRequests: 429, deny.InsufficientQuota: 429,
 	deny.InvalidJSON: 400, deny.DuplicateKey: 400, deny.LimitExceeded: 400, deny.RequestTimeout: 408, deny.BodyTooLarge: 413,

@@ -16,6 +16,7 @@ type body struct {
 	reader  replay
 	data    []byte
 	read    bool
+	bounded bool // by BoundBody
 	request *dialect.Request
 }
 
@@ -145,9 +146,14 @@ func NoBody(r *http.Request) bool {
 
 // BoundBody bounds the time in which the body must arrive, counted from now, through [http.ResponseController]: limit, or the
 // server's ReadTimeout where that is shorter. It replaces a deadline that somebody else has set. lift takes it off again: net/http
-// watches for a vanished client by reading on, and a deadline there would cancel a long answer. ok is false for a writer
-// without deadlines, such as httptest.ResponseRecorder.
+// watches for a vanished client by reading on, and a deadline there would cancel a long answer. While one of ours is set, further
+// ones change nothing: a client does not get more time because it was refused. ok is false for a writer without deadlines, such
+// as httptest.ResponseRecorder.
 func BoundBody(w http.ResponseWriter, r *http.Request, limit time.Duration) (lift func(), ok bool) {
+	x := From(r.Context())
+	if x != nil && x.body.bounded {
+		return func() {}, true
+	}
 	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
 		limit = min(limit, s.ReadTimeout)
 	}
@@ -155,5 +161,13 @@ func BoundBody(w http.ResponseWriter, r *http.Request, limit time.Duration) (lif
 	if c.SetReadDeadline(time.Now().Add(limit)) != nil {
 		return func() {}, false
 	}
-	return func() { c.SetReadDeadline(time.Time{}) }, true
+	if x != nil {
+		x.body.bounded = true
+	}
+	return func() {
+		c.SetReadDeadline(time.Time{})
+		if x != nil {
+			x.body.bounded = false
+		}
+	}, true
 }

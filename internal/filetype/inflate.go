@@ -442,3 +442,15 @@ func (c *prefixCode) decode(hold uint64, n uint) (sym int, k uint) {
 	}
 	return -1, max(1, c.most)
 }
+
+// Deflate follows DEFLATE streams in memory. It is some 5 KB, and may be used again.
+type Deflate struct{ f inflater }
+
+// Size follows the stream at the beginning of p without making what it holds, until more than most bytes have come out. ok is
+// false when p does not begin with one, when it ends too early, and when it has so many short blocks that decoding them would be
+// the whole work: 4 MiB of empty blocks keep compress/flate busy for half a second.
+func (d *Deflate) Size(p []byte, most int64) (size int64, ok bool) {
+	d.f.reset()
+	_, ok = d.f.feed(p, most)
+	return d.f.out, ok && (d.f.state == infDone || d.f.out > most)
+}

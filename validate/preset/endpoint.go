@@ -26,13 +26,13 @@ type endpoint struct {
 	shared *validate.Validator
 }
 
-// validator compiles once what needs no change.
+// validator compiles once what needs no change. Every call returns a Validator of its own: whoever swaps one changes no other.
 func (e *endpoint) validator(extra ...string) *validate.Validator {
 	if len(extra) > 0 {
 		return must(e.config(extra...))
 	}
 	e.once.Do(func() { e.shared = must(e.config()) })
-	return e.shared
+	return e.shared.Clone()
 }
 
 // config fits conversations with images in them. Text of a conversation may fill the body, of whatever MaxBody; the schema bounds

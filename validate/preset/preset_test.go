@@ -12,22 +12,29 @@ import (
 	"github.com/mantlet-go/mantlet/validate/preset"
 )
 
-func TestEveryPresetCompilesAndIsShared(t *testing.T) {
-	for name, p := range map[string]func(...string) *validate.Validator{
-		"OpenAIChat": preset.OpenAIChat, "AnthropicMessages": preset.AnthropicMessages,
-	} {
-		if first, second := p(), p(); first == nil || first != second {
-			t.Errorf("%s: not one shared validator", name)
+// Who changes a Validator that a preset gave him must not switch off the checks of somebody else in the same program.
+func TestAValidatorOfAPresetIsItsCallersOwn(t *testing.T) {
+	mine := preset.Ollama()
+	for _, rt := range mine.Routes {
+		if rt.Body != nil {
+			if err := rt.Body.Swap(validate.Config{}); err != nil {
+				t.Fatal(err)
+			}
 		}
+	}
+	for _, rt := range append(preset.Ollama().Routes, preset.VLLM().Routes...) {
+		if rt.Body != nil && rt.Body.Check([]byte(`{"anything":1}`)) == nil {
+			t.Errorf("%s checks nothing any more", rt.Pattern)
+		}
+	}
+	if preset.OpenAIResponses().Check([]byte(`{"anything":1}`)) == nil {
+		t.Error("OpenAIResponses checks nothing any more")
 	}
 }
 
 func TestExtraMembersMayHoldAnythingAndTheRestStaysChecked(t *testing.T) {
 	chat := preset.OpenAIChat("top_k", "min_p", "repetition_penalty", "keep_alive", "options", "think", "cache_prompt", "top_k")
 	messages := preset.AnthropicMessages("min_p")
-	if chat == preset.OpenAIChat() || messages == preset.AnthropicMessages() {
-		t.Fatal("the shared validator was changed")
-	}
 	const ask, claude = `{"model":"m","messages":[{"role":"user","content":"x"}],`, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],`
 	for _, ok := range []string{
 		`"top_k":40,"min_p":0.05,"repetition_penalty":1.1`, `"keep_alive":"5m","options":{"num_ctx":8192,"any":[null]},"think":true`,
@@ -152,7 +159,7 @@ func TestRealClientRequestsPass(t *testing.T) {
 			{"type":"image_url","image_url":{"url":"https://upload.wikimedia.org/wikipedia/commons/a/a7/Camponotus_flavomarginatus_ant.jpg"}},
 			{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==","detail":"low"}}]}]}`},
 		{"openai: audio and file", chat, `{"model":"gpt-4o-audio-preview","modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"},"messages":[{"role":"user","content":[
-			{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo=","filename":"a.pdf"}}]}]}`},
+			{"type":"input_audio","input_audio":{"data":"UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo=","filename":"a.pdf"}}]}]}`},
 		{"openai: reasoning model", chat, `{"model":"o4-mini","messages":[{"role":"developer","content":"x"},{"role":"user","content":"x"}],
 			"reasoning_effort":"high","max_completion_tokens":100000,"verbosity":"low","service_tier":"flex","store":true,"metadata":{"team":"a"},
 			"prompt_cache_key":"k","safety_identifier":"s","logprobs":true,"top_logprobs":20}`},

@@ -51,8 +51,8 @@ func join(lists ...[]Route) (routes []Route) {
 
 // OpenAIChat returns the validator for POST /v1/chat/completions, the OpenAI chat completions API and what speaks it
 // (vLLM, llama.cpp, Ollama, LiteLLM). extra names further top-level members that may hold any JSON value; it panics for a
-// name that is refused on purpose, or checked already. Without extra names the validator is compiled on first use and
-// shared, with them it is compiled by each call. It is safe for concurrent use.
+// name that is refused on purpose, or checked already. Without extra names it is compiled on first use,
+// with them by each call; in both cases it is the caller's own, to [validate.Validator.Swap] for instance.
 func OpenAIChat(extra ...string) *validate.Validator { return openAIChat.validator(extra...) }
 
 // OpenAIChatConfig returns what [OpenAIChat] is made of, as a start for your own: POST with a body of up to

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -181,7 +182,7 @@ func (c *compiler) object(n *node, p place, s scope, m map[string]any) error {
 		errs = append(errs, c.assertions(n, m, d.version == 2020))
 	}
 	if f, ok := m["format"].(string); ok {
-		n.format = c.formats[f]
+		n.format, n.formatName = c.formats[f], f
 	}
 	if d.applicator {
 		n.all = append(n.all, list("allOf", false)...)
@@ -211,6 +212,7 @@ func (c *compiler) object(n *node, p place, s scope, m map[string]any) error {
 	if d.unevaluated {
 		n.restProps, n.restItems = one("unevaluatedProperties", true), one("unevaluatedItems", true)
 	}
+	n.costly = n.pattern != nil || n.format != nil
 	n.scalars = n.enum != nil || n.minimum != nil || n.maximum != nil || n.multipleOf != nil || n.minLength > 0 || n.maxLen >= 0 ||
 		n.pattern != nil || n.format != nil
 	return errors.Join(errs...)
@@ -259,7 +261,7 @@ func (c *compiler) assertions(n *node, m map[string]any, modern bool) error {
 			if !ok || v < 0 || v > 1<<53 {
 				return fmt.Errorf("%w: %s %s", ErrUnsupported, keyword, raw)
 			}
-			*at = int(v)
+			*at = int(min(v, math.MaxInt32)) // more than a document can have
 		}
 	}
 	n.unique = m["uniqueItems"] == true
@@ -513,8 +515,21 @@ func (p *plan) sets(uses, owner []int) {
 	for i := range p.members {
 		p.bits[i] = ^uint64(0) // all are of interest, and none has failed
 	}
+	p.names = map[string]int{}
 	for i := range p.steps {
-		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, bits: int32(len(p.bits))})
+		n := p.steps[i].n
+		p.costly = p.costly || n.costly
+		for name, pr := range n.names {
+			row, ok := p.names[name]
+			if !ok {
+				row = len(p.names)
+				p.names[name] = row
+				p.properties = append(p.properties, make([]*property, len(p.steps))...)
+			}
+			p.properties[row*len(p.steps)+i] = &pr
+		}
+		p.steps[i].combines = len(n.any)+len(n.one) > 0 || n.not != nil || n.ifs != nil
+		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, suspect: -1, bits: int32(len(p.bits))})
 		p.bits = append(p.bits, newMask(p.steps[i].n.bits)...)
 	}
 	// whole adds step i to m, and all that only it has a use for.

@@ -15,7 +15,7 @@ type decimal struct {
 }
 
 // maxExp is where exponents stop growing; nothing that was written can be told apart beyond.
-const maxExp = 1 << 40
+const maxExp = 1 << 26
 
 // parseDecimal reads a JSON number. The digits are appended to buf, which is returned for the next call.
 func parseDecimal(buf, raw []byte) (d decimal, rest []byte) {

@@ -40,6 +40,8 @@ func (m *Machine) settle(f *frame) {
 		var why Failure
 		if i >= 0 {
 			why = m.fails[i]
+		} else if s := m.suspicion(f.base.runs, f.object); s != nil {
+			why = *s
 		}
 		m.cut(f.base)
 		m.answer(l, i < 0, why)
@@ -52,6 +54,8 @@ func (m *Machine) settle(f *frame) {
 		ok := true
 		if i := m.evals[run.first].fail; i >= 0 {
 			ok, why = false, m.fails[i]
+		} else if s := m.suspicion(r, f.object); s != nil {
+			why = *s
 		}
 		for l := run.owner; ; l = m.links[l.next] {
 			list = append(list, verdict{l, ok, why})
@@ -217,18 +221,14 @@ func alternative(steps []int, why func(int) *Failure, keyword string, at int) Fa
 // right may have.
 func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
 	run := &m.runs[r]
-	for i := range run.plan.steps {
-		m.evals[run.first+i].seen = false
-	}
-	m.helpers, m.matched = m.helpers[:0], m.matched[:0]
-	m.help(r, s, f.object)
+	m.applying(r, s, f.object)
 	first := m.evals[run.first+s].marks
 	if f.object {
 		for i := first; i >= 0; i = m.marks[i].next {
 			k := m.marks[i]
 			m.name = jsonscan.AppendUnquoted(m.name[:0], data[k.nameStart:k.nameEnd])
 			m.work += len(m.helpers)
-			if !slices.ContainsFunc(m.helpers, func(n *node) bool { return n.looksAtName(m.name) }) {
+			if !slices.ContainsFunc(m.helpers, func(i int) bool { return i != s && run.plan.steps[i].n.looksAtName(m.name) }) {
 				m.fail(r, s, Failure{Keyword: "unevaluatedProperties", At: f.start, NameStart: k.nameStart, NameEnd: k.nameEnd})
 				return
 			}
@@ -236,8 +236,9 @@ func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
 		return
 	}
 	prefix := 0
-	for _, n := range m.helpers {
-		if prefix = max(prefix, len(n.prefix)); n.items != nil || n.restItems != nil {
+	for _, i := range m.helpers {
+		n := run.plan.steps[i].n
+		if prefix = max(prefix, len(n.prefix)); i != s && (n.items != nil || n.restItems != nil) {
 			return // all of them
 		}
 	}
@@ -258,13 +259,23 @@ func (m *Machine) unevaluated(r, s int, f *frame, data []byte) {
 	}
 }
 
-// help finds the steps that apply through step s and are right, each once however many ways lead to it: what they have looked at
-// is looked at. s itself has looked at none of what is in question, except through contains.
+// applying gathers in helpers step s of run r, which is right, and the steps that apply through it and are right, each once however
+// many ways lead to it: what they have looked at is looked at.
+func (m *Machine) applying(r, s int, object bool) {
+	run := &m.runs[r]
+	for i := range run.plan.steps {
+		m.evals[run.first+i].seen = false
+	}
+	m.helpers, m.matched = m.helpers[:0], m.matched[:0]
+	m.help(r, s, object)
+}
+
 func (m *Machine) help(r, s int, object bool) {
 	run := &m.runs[r]
 	st := &run.plan.steps[s]
 	e := &m.evals[run.first+s]
 	e.seen = true
+	m.helpers = append(m.helpers, s)
 	if !object {
 		for i := e.matched; i >= 0; i = m.items[i].next {
 			k := &m.items[i]
@@ -278,7 +289,6 @@ func (m *Machine) help(r, s int, object bool) {
 		if i < 0 || m.evals[run.first+i].fail >= 0 || m.evals[run.first+i].seen {
 			return
 		}
-		m.helpers = append(m.helpers, run.plan.steps[i].n)
 		m.help(r, i, object)
 	}
 	for _, list := range [...][]int{st.all, st.any, st.one} {

@@ -27,6 +27,7 @@ type Failure struct {
 	NameStart, NameEnd int32
 
 	missing *needed
+	format  *string
 	// tag says that a constant of the value at At is wrong, mismatch that its kind, its constant or that of one of its members
 	// is: the value was not meant to be this alternative.
 	tag, mismatch bool
@@ -38,6 +39,14 @@ func (f *Failure) Missing() string {
 		return ""
 	}
 	return f.missing.name
+}
+
+// Format returns the name of the format that a string does not have, else "".
+func (f *Failure) Format() string {
+	if f.format == nil {
+		return ""
+	}
+	return *f.format
 }
 
 // Machine runs a Program along a scan. It is a [jsonscan.Visitor] and keeps its memory from one scan to the next. It is not
@@ -67,9 +76,10 @@ type Machine struct {
 	table   []entry
 	members []member  // of objects that are compared
 	whys    []Failure // of the steps of a plan that is applied to a scalar
+	reason  Failure   // why local was false
 	settled []verdict
 	runOf   []int32 // by plan: the run that was begun for it last
-	helpers []*node
+	helpers []int   // steps that apply
 	matched []uint64
 }
 
@@ -92,7 +102,10 @@ type run struct {
 	live  int // two masks in bits: the steps that are still of interest, and those that have failed but look out for constants
 	must  bool
 	dead  bool // it has failed
-	owner link
+	// suspect says that steps of this run, or what they asked for below, have met a name that differs from a declared one only by
+	// case.
+	suspect bool
+	owner   link
 }
 
 // eval is the state of one step.
@@ -103,6 +116,7 @@ type eval struct {
 	bits     int32 // where the presence of its names is noted, from the masks of the run on
 	marks    int32 // the first of its marks, or for an array of its items; -1 for none
 	seen     bool  // help has been here
+	suspect  int32 // an index of fails: a variant of a declared name, -1 for none
 	// matched is the first of the items that contains matched.
 	matched int32
 }
@@ -148,8 +162,8 @@ func (m *Machine) remember(first *int32, index int32) {
 	m.items[*first].set |= 1 << (index & 63)
 }
 
-// Start prepares m for one scan of a document. fold says that member names which differ from a declared name only by case
-// are refused wherever the schema applies for sure; exact that the scan refuses a name that occurs twice.
+// Start prepares m for one scan of a document. fold says that member names which differ only by case from a name that a schema
+// declares are refused where that schema applies; exact that the scan refuses a name that occurs twice.
 func (m *Machine) Start(p *Program, fold, exact bool) {
 	m.root, m.fold, m.exact = p.root, fold, exact
 	m.refused, m.failure = false, Failure{}
@@ -373,11 +387,16 @@ func (m *Machine) top() *frame { return &m.frames[len(m.frames)-1] }
 func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v *value) {
 	p := m.runs[r].plan
 	steps := p.steps
+	row, known := p.names[string(name)]
 	for s := m.next(r, p.members, -1); s >= 0; s = m.next(r, p.members, s) {
 		m.work++
 		n := steps[s].n
+		var pr *property
+		if known {
+			pr = p.properties[row*len(steps)+s]
+		}
 		if m.evals[m.runs[r].first+s].fail >= 0 {
-			m.tagged(r, s, n, name, v)
+			m.tagged(r, s, pr, v)
 			continue
 		}
 		e := &m.evals[m.runs[r].first+s]
@@ -387,9 +406,8 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 		}
 		l := link{run: int32(r), step: int32(s), next: -1, nameStart: int32(nameStart), nameEnd: int32(nameEnd)}
 		sure := m.runs[r].must && steps[s].must
-		pr, known := n.names[string(name)]
-		looked := known && pr.declared
-		if known && pr.bit >= 0 {
+		looked := pr != nil && pr.declared
+		if pr != nil && pr.bit >= 0 {
 			m.bits[m.runs[r].live+int(e.bits)+pr.bit>>6] |= 1 << (pr.bit & 63)
 		}
 		if looked {
@@ -401,13 +419,15 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 				looked = true
 			}
 		}
-		if !looked && sure && m.fold && m.variant(n, name) {
-			m.fail(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
-			continue
+		if !looked && m.fold && m.variant(n, name) {
+			m.suspect(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
+			if sure {
+				continue
+			}
 		}
 		if n.propertyNames != nil {
 			named := value{kind: jsonscan.String, raw: name, text: name, decoded: true}
-			if ok, _ := m.scalar(n.propertyNames.plan, &named); !ok {
+			if m.scalar(n.propertyNames.plan, &named) != nil {
 				m.fail(r, s, Failure{Keyword: "propertyNames", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 				continue
 			}
@@ -429,12 +449,11 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 
 // tagged lets a step that has failed see whether a constant says that the object was meant to be something else: a client
 // that sent an image with a typo wants to read of the typo, not that it is no text.
-func (m *Machine) tagged(r, s int, n *node, name []byte, v *value) {
+func (m *Machine) tagged(r, s int, pr *property, v *value) {
 	if v.kind == jsonscan.ObjectStart || v.kind == jsonscan.ArrayStart {
 		return
 	}
-	pr := n.names[string(name)]
-	if pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
+	if pr != nil && pr.declared && pr.node.enum != nil && !m.listed(pr.node.enum, v) {
 		m.fails[m.evals[m.runs[r].first+s].fail].mismatch = true
 		_, watch := m.masks(&m.runs[r])
 		watch[s>>6] &^= 1 << (s & 63)
@@ -463,8 +482,13 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	}
 	sure = sure && l.role == must
 	if v.kind != jsonscan.ObjectStart && v.kind != jsonscan.ArrayStart {
-		ok, why := m.scalar(n.plan, v)
-		m.answer(l, ok, why)
+		why := m.scalar(n.plan, v)
+		switch {
+		case why != nil:
+			m.answer(l, false, *why)
+		case l.role != must || l.run >= 0 && m.runs[l.run].plan.steps[l.step].decider:
+			m.answer(l, true, Failure{})
+		}
 		return
 	}
 	from := 0
@@ -483,13 +507,46 @@ func (m *Machine) demand(n *node, l link, sure bool, v *value) {
 	m.runs = append(m.runs, run{plan: n.plan, must: sure, owner: l})
 }
 
-// answer tells l the verdict.
+// suspect records that step s of run r has met a name that differs from a declared one only by case. Where the step applies for
+// sure that is the end. Elsewhere it is if the step turns out to apply: an alternative that fails says nothing about its names,
+// and one that failed because of them would let another one through.
+func (m *Machine) suspect(r, s int, why Failure) {
+	if m.runs[r].must && m.runs[r].plan.steps[s].must {
+		m.fail(r, s, why)
+		return
+	}
+	if e := &m.evals[m.runs[r].first+s]; e.suspect < 0 {
+		m.fails = append(m.fails, why)
+		e.suspect = int32(len(m.fails) - 1)
+		m.runs[r].suspect = true
+	}
+}
+
+// suspicion returns what the steps of run r that apply have met, nil for nothing.
+func (m *Machine) suspicion(r int, object bool) *Failure {
+	run := &m.runs[r]
+	if !run.suspect {
+		return nil
+	}
+	m.applying(r, 0, object)
+	for _, s := range m.helpers {
+		if i := m.evals[run.first+s].suspect; i >= 0 {
+			return &m.fails[i]
+		}
+	}
+	return nil
+}
+
+// answer tells l the verdict. why is the reason of a refusal; of a value that is right, a suspicion, or nothing.
 func (m *Machine) answer(l link, ok bool, why Failure) {
 	if l.run < 0 {
-		if !ok && !m.refused {
+		if why.Keyword != "" && !m.refused {
 			m.refused, m.failure = true, why
 		}
 		return
+	}
+	if ok && why.Keyword != "" {
+		m.suspect(int(l.run), int(l.step), why)
 	}
 	r, s := int(l.run), int(l.step)
 	e := &m.evals[m.runs[r].first+s]
@@ -498,7 +555,7 @@ func (m *Machine) answer(l link, ok bool, why Failure) {
 		if !ok {
 			why.mismatch, why.tag = why.tag, false
 			m.fail(r, s, why)
-		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact {
+		} else if st := &m.runs[r].plan.steps[s]; st.decider && m.exact && l.nameEnd > 0 { // a member, not an element
 			live, _ := m.masks(&m.runs[r])
 			live.remove(st.settles)
 		}

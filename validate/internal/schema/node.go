@@ -46,7 +46,9 @@ type node struct {
 	minLength, maxLen  int
 	pattern            *regexp.Regexp
 	format             func(string) bool
+	formatName         string
 	scalars            bool // there is more to ask of a scalar than its type
+	costly             bool // a pattern or a format
 	minItems, maxItems int
 	unique             bool
 	prefix             []*node
@@ -120,6 +122,11 @@ type plan struct {
 	steps []step
 	// single says that there is one step, without any combination.
 	single bool
+	// costly says that a step has a pattern or a format.
+	costly bool
+	// names are the members that any step knows, by the index of their row in properties: what each step knows of them.
+	names      map[string]int
+	properties []*property
 	// tracks says that a step has to know which items matched contains.
 	tracks bool
 	// members and items are the steps that want to see what is in an object, in an array.
@@ -146,6 +153,8 @@ type step struct {
 	// decider says that one member decides this step: it is "if" with nothing but a constant for it.
 	decider bool
 	tags    bool // some member has a constant
+	// combines says that verdicts of other steps, besides all, decide.
+	combines bool
 }
 
 // mask is a set of steps.

@@ -8,15 +8,25 @@ import (
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
-// scalar applies a plan to a scalar.
-func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
+// scalar applies a plan to a scalar. It returns nil when that is right, and otherwise why not, in memory that is used again.
+func (m *Machine) scalar(p *plan, v *value) *Failure {
 	if p.single {
-		why := m.local(p.steps[0].n, v)
-		return why.Keyword == "", why
+		if m.local(p.steps[0].n, v) {
+			return nil
+		}
+		return &m.reason
 	}
 	whys := slices.Grow(m.whys[:0], len(p.steps))[:len(p.steps)]
 	m.whys = whys
 	m.work += len(whys)
+	if p.costly {
+		// What costs little first: a string that is too long for the whole is not searched for the pattern of an alternative.
+		for s := range p.steps {
+			if p.steps[s].must && !m.cheap(p.steps[s].n, v) {
+				return &m.reason
+			}
+		}
+	}
 	why := func(i int) *Failure {
 		if whys[i].Keyword == "" {
 			return nil
@@ -25,48 +35,82 @@ func (m *Machine) scalar(p *plan, v *value) (bool, Failure) {
 	}
 	for s := len(p.steps) - 1; s >= 0; s-- {
 		st := &p.steps[s]
-		whys[s] = m.local(st.n, v)
+		whys[s].Keyword = ""
+		if !m.local(st.n, v) {
+			whys[s] = m.reason
+			continue
+		}
 		for _, i := range st.all {
-			if whys[s].Keyword == "" {
+			if whys[i].Keyword != "" {
 				whys[s] = whys[i]
+				break
 			}
 		}
-		if whys[s].Keyword == "" {
+		if st.combines && whys[s].Keyword == "" {
 			if f, ok := m.combine(st, v.start, why); !ok {
 				whys[s] = f
 			}
 		}
 	}
-	return whys[0].Keyword == "", whys[0]
+	return why(0)
 }
 
-// local applies one node to a scalar. Without a failure the keyword is empty.
-func (m *Machine) local(n *node, v *value) Failure {
+// local applies one node to a scalar. When it is false, reason says why.
+func (m *Machine) local(n *node, v *value) bool {
+	if !m.cheap(n, v) {
+		return false
+	}
+	if !n.costly || v.kind != jsonscan.String {
+		return true
+	}
+	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
+		m.reason = Failure{Keyword: "pattern", At: v.start}
+		return false
+	}
+	if n.format != nil {
+		if v.copied == "" {
+			v.copied = string(m.decode(v))
+		}
+		if !n.format(v.copied) {
+			m.reason = Failure{Keyword: "format", At: v.start, format: &n.formatName}
+			return false
+		}
+	}
+	return true
+}
+
+// cheap is local without patterns and formats.
+func (m *Machine) cheap(n *node, v *value) bool {
 	if n.always != 0 {
 		if n.always < 0 {
-			return Failure{Keyword: n.denies, At: v.start}
+			m.reason = Failure{Keyword: n.denies, At: v.start}
 		}
-		return Failure{}
+		return n.always > 0
 	}
-	if t := kindTypes[v.kind]; n.types&t == 0 {
+	if n.types&kindTypes[v.kind] == 0 {
 		if v.kind != jsonscan.Number || n.types&tInteger == 0 || !m.integer(v.raw) {
-			return Failure{Keyword: "type", At: v.start, mismatch: true}
+			m.reason = Failure{Keyword: "type", At: v.start, mismatch: true}
+			return false
 		}
 	}
 	if !n.scalars {
-		return Failure{}
+		return true
 	}
 	if n.enum != nil && !m.listed(n.enum, v) {
-		return Failure{Keyword: n.enumK, At: v.start, tag: true, mismatch: true}
+		m.reason = Failure{Keyword: n.enumK, At: v.start, tag: true, mismatch: true}
+		return false
 	}
 	keyword := ""
 	switch v.kind {
 	case jsonscan.Number:
 		keyword = m.number(n, v.raw)
 	case jsonscan.String:
-		keyword = m.string(n, v)
+		keyword = m.length(n, v)
 	}
-	return Failure{Keyword: keyword, At: v.start}
+	if keyword != "" {
+		m.reason = Failure{Keyword: keyword, At: v.start}
+	}
+	return keyword == ""
 }
 
 func (m *Machine) integer(raw []byte) bool {
@@ -155,29 +199,16 @@ func (m *Machine) number(n *node, raw []byte) string {
 	return ""
 }
 
-// string returns the keyword that a string fails, "" for none.
-func (m *Machine) string(n *node, v *value) string {
-	if n.minLength > 0 || n.maxLen >= 0 {
-		// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
-		// the length mostly settles it without counting.
-		if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
-			switch chars := utf8.RuneCount(m.decode(v)); {
-			case chars < n.minLength:
-				return "minLength"
-			case n.maxLen >= 0 && chars > n.maxLen:
-				return "maxLength"
-			}
-		}
-	}
-	if n.pattern != nil && !n.pattern.Match(m.decode(v)) {
-		return "pattern"
-	}
-	if n.format != nil {
-		if v.copied == "" {
-			v.copied = string(m.decode(v))
-		}
-		if !n.format(v.copied) {
-			return "format"
+// length returns the keyword that the length of a string fails, "" for none.
+func (m *Machine) length(n *node, v *value) string {
+	// A character takes one to six bytes as written (twelve for an escaped surrogate pair, which is one character), so that
+	// the length mostly settles it without counting.
+	if len(v.raw)/12 < n.minLength || n.maxLen >= 0 && len(v.raw) > n.maxLen {
+		switch chars := utf8.RuneCount(m.decode(v)); {
+		case chars < n.minLength:
+			return "minLength"
+		case n.maxLen >= 0 && chars > n.maxLen:
+			return "maxLength"
 		}
 	}
 	return ""

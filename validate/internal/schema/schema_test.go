@@ -99,7 +99,7 @@ func FuzzDecimal(f *testing.F) {
 	f.Add("1e400", "1e-400")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		for _, s := range []string{a, b} {
-			if len(s) > 64 || jsonscan.Scan([]byte(s), nil, nil) != nil || strings.IndexAny(s, "-0123456789") != 0 {
+			if len(s) > 64 || jsonscan.Scan([]byte(s), nil, nil) != nil || strings.IndexAny(s, "-0123456789") != 0 || strings.ContainsAny(s, " \t\r\n") {
 				return
 			}
 		}
@@ -261,5 +261,61 @@ func TestAGiantPatternNeedsAMaxLength(t *testing.T) {
 		if (err == nil) != ok || errors.Is(err, schema.ErrUnsupported) {
 			t.Errorf("%s: %v", raw, err)
 		}
+	}
+}
+
+// A Go server behind takes "URL" for "url", also where an alternative of the schema speaks of url: a variant is refused where that
+// alternative turns out to apply, and nowhere else.
+func TestACaseVariantIsRefusedInWhateverAlternativeApplies(t *testing.T) {
+	for raw, docs := range map[string]map[string]bool{
+		`{"properties":{"type":{}},"if":{"properties":{"type":{"const":"u"}}},"then":{"properties":{"url":{"format":"uri"}}},"else":{"properties":{"text":{}}}}`: {
+			`{"type":"u","URL":"x"}`: false, `{"URL":"x","type":"u"}`: false, `{"type":"t","URL":"x"}`: true, `{"type":"t","Text":1}`: false, `{"type":"u","Text":1}`: true, `{"URL":1}`: false,
+		},
+		`{"anyOf":[{"type":"null"},{"$ref":"#/$defs/x"}],"$defs":{"x":{"properties":{"url":{}}}}}`: {`{"URL":1}`: false, `{"url":1}`: true, `{"other":1}`: true},
+		// An alternative that fails because of a variant must not make oneOf right.
+		`{"oneOf":[{"properties":{"a":{}}},{"properties":{"b":{"type":"string"}}}]}`:                 {`{"A":1,"b":1}`: false, `{"A":1}`: false, `{"a":1,"b":1}`: true, `{"B":1,"b":1}`: true},
+		`{"not":{"properties":{"a":{"const":1}},"required":["a"]}}`:                                  {`{"A":1}`: true, `{"a":1}`: false},
+		`{"items":{"anyOf":[{"properties":{"deep":{"items":{"properties":{"url":{}}}}}}]}}`:          {`[{"deep":[{"Url":1}]}]`: false, `[{"deep":[{"url":1}]}]`: true, `[{"flat":[{"Url":1}]}]`: true},
+		`{"dependentSchemas":{"k":{"properties":{"a":{}}}}}`:                                         {`{"k":1,"A":1}`: false, `{"A":1}`: true},
+		`{"contains":{"properties":{"a":{"const":1}},"required":["a"]},"minContains":1}`:             {`[{"a":1},{"A":1}]`: true, `[{"a":1,"A":1}]`: false},
+		`{"anyOf":[{"properties":{"a":{"type":"string"}}},{"properties":{"b":{}}}],"type":"object"}`: {`{"a":1,"A":1}`: true, `{"a":1,"B":1}`: false},
+	} {
+		p := mustCompile(t, raw)
+		for doc, want := range docs {
+			var m schema.Machine
+			m.Start(p, true, true)
+			limits := jsonscan.Limits{AllowFoldCollisions: true} // the siblings of the tests
+			err := jsonscan.Scan([]byte(doc), &limits, &m)
+			if (err == nil) != want {
+				t.Errorf("%s: %s: %v %+v", raw, doc, err, m.Failure())
+			}
+		}
+	}
+}
+
+// One constant settles an "if" for objects, not for arrays, whose elements answer too.
+func TestAnElementSettlesNoIf(t *testing.T) {
+	for raw, doc := range map[string]string{
+		`{"if":{"properties":{"a":{"const":1}},"items":{"type":"string"}},"else":{"minItems":5}}`:                         `["x",1]`,
+		`{"if":{"properties":{"a":{"const":1}},"items":{"type":"string"},"minItems":3},"else":{"uniqueItems":true}}`:      `["x","x"]`,
+		`{"if":{"properties":{"a":{"const":1}},"prefixItems":[true,{"type":"null"}]},"else":{"maxItems":1}}`:              `[1,2]`,
+		`{"if":{"properties":{"a":{"const":1}},"contains":{"const":1},"items":{"type":"integer"}},"else":{"minItems":3}}`: `[2,3]`,
+	} {
+		if ok, _ := judge(t, mustCompile(t, raw), []byte(doc)); ok {
+			t.Errorf("%s accepts %s", raw, doc)
+		}
+	}
+}
+
+// A string that is too long for the whole schema is not searched for the pattern of a part of it.
+func TestALengthIsAskedBeforeAnyPattern(t *testing.T) {
+	searched := 0
+	opt := schema.Options{Formats: map[string]func(string) bool{"costly": func(string) bool { searched++; return true }}}
+	p, err := schema.Compile(decode(t, []byte(`{"allOf":[{"not":{"format":"costly","minLength":1}},{"anyOf":[{"format":"costly"}]}],"$ref":"#/$defs/short","$defs":{"short":{"maxLength":3}}}`)), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, why := judge(t, p, []byte(`"long string"`)); ok || why.Keyword != "maxLength" || searched > 0 {
+		t.Errorf("accepted %v, %+v, searched %d times", ok, why, searched)
 	}
 }

@@ -1,0 +1,217 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Usage is what is on record about the use of one key.
+type Usage struct {
+	// ID is the public id of the key.
+	ID string `json:"id"`
+	// LastUsedAt is the minute of the last use that was seen.
+	LastUsedAt time.Time `json:"last_used_at"`
+	// Scopes are those of the key that were asked for and held, sorted. See [auth.ScopeUse].
+	Scopes []string `json:"scopes,omitempty"`
+}
+
+// UsageStore is a [Store] that keeps uses too, apart from the records: a use changes no Version and no Batch.
+type UsageStore interface {
+	Store
+	// AddUsage adds to what is on record: of two times the later one stays, and scopes are united. The first call, also one
+	// without uses, is the moment from which the store has uses on record.
+	AddUsage(ctx context.Context, used []Usage) error
+	// Usage returns all that is on record, in any order, and since when; a zero since means that nothing was ever added.
+	Usage(ctx context.Context) (since time.Time, used []Usage, err error)
+}
+
+// ledger is what is on record about all keys.
+type ledger struct {
+	since time.Time
+	keys  map[string]Usage
+}
+
+func (l *ledger) add(now time.Time, used []Usage) {
+	if l.keys == nil {
+		l.keys = make(map[string]Usage, len(used))
+	}
+	if l.since.IsZero() {
+		l.since = now.UTC().Truncate(time.Second)
+	}
+	for _, u := range used {
+		l.keys[u.ID] = MergeUsage(l.keys[u.ID], u)
+	}
+}
+
+func (l *ledger) list() (time.Time, []Usage) {
+	out := slices.SortedFunc(maps.Values(l.keys), func(a, b Usage) int { return strings.Compare(a.ID, b.ID) })
+	for i := range out {
+		out[i].Scopes = slices.Clone(out[i].Scopes)
+	}
+	return l.since, out
+}
+
+// MergeUsage returns what is on record about a key after new was added to old, by the rules of [UsageStore]. It shares nothing
+// with either. It is for implementations.
+func MergeUsage(old, new Usage) Usage {
+	if new.LastUsedAt.After(old.LastUsedAt) {
+		old.LastUsedAt = new.LastUsedAt
+	}
+	old.ID = new.ID
+	old.Scopes = slices.Concat(old.Scopes, new.Scopes)
+	slices.Sort(old.Scopes)
+	old.Scopes = slices.Compact(old.Scopes)
+	return old
+}
+
+// uses is the way of uses from checks to the store. A check marks its key and, if nobody did, winds up a timer; when that fires,
+// the marks are gathered and written. So a check reads no clock and waits for nothing, and an idle Manager does nothing.
+type uses struct {
+	armed atomic.Bool
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	closed  bool
+	pending map[string]Usage // gathered, and not yet in the store
+	failure string
+
+	flushing sync.Mutex
+}
+
+// mark notes that a key was used.
+func (m *Manager) mark(e *entry) {
+	if e.state.Load()&used != 0 {
+		return
+	}
+	e.state.Or(used)
+	if m.cfg.UsageInterval > 0 && !m.uses.armed.Load() {
+		m.arm()
+	}
+}
+
+// arm winds up the timer.
+func (m *Manager) arm() {
+	u := &m.uses
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || u.armed.Swap(true) {
+		return
+	}
+	u.timer = time.AfterFunc(m.cfg.UsageInterval, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LoadTimeout)
+		defer cancel()
+		if m.flush(ctx) != nil {
+			m.arm() // once more, later
+		}
+	})
+}
+
+// gather moves the marks of one key to the pending uses. The caller holds uses.mu.
+func (u *uses) gather(e *entry, now time.Time) {
+	marked := e.state.Load()&used != 0
+	if marked {
+		e.state.And(^used)
+	}
+	// A scope is marked after its key and may have been too late for the last harvest.
+	if scopes := e.detail.principal.ScopeUse.Take(); marked || scopes != nil {
+		keyID := e.detail.principal.KeyID
+		u.pending[keyID] = MergeUsage(u.pending[keyID], Usage{ID: keyID, LastUsedAt: now, Scopes: scopes})
+	}
+}
+
+// gatherOne moves the marks of a key that is being replaced to the pending uses.
+func (m *Manager) gatherOne(e *entry) {
+	if m.cfg.UsageInterval < 0 {
+		return
+	}
+	m.uses.mu.Lock()
+	defer m.uses.mu.Unlock()
+	m.uses.gather(e, time.Now().UTC().Truncate(time.Minute))
+}
+
+// gatherAll moves the marks of all keys of s to the pending uses.
+func (m *Manager) gatherAll(s *snapshot) {
+	if m.cfg.UsageInterval < 0 {
+		return
+	}
+	now := time.Now().UTC().Truncate(time.Minute)
+	m.uses.mu.Lock()
+	defer m.uses.mu.Unlock()
+	s.all(func(e *entry) { m.uses.gather(e, now) })
+}
+
+// flush gathers the marks and writes them to the store. Where the store keeps none, or fails, they stay pending.
+func (m *Manager) flush(ctx context.Context) error {
+	u := &m.uses
+	u.flushing.Lock()
+	defer u.flushing.Unlock()
+	u.armed.Store(false) // before the marks are gathered: whoever marks later winds up the timer again
+	m.gatherAll(m.keys.Load())
+	store, ok := m.cfg.Store.(UsageStore)
+	if !ok {
+		return nil
+	}
+	u.mu.Lock()
+	gathered := slices.Collect(maps.Values(u.pending))
+	clear(u.pending)
+	u.mu.Unlock()
+	if len(gathered) == 0 {
+		return nil
+	}
+	err := store.AddUsage(ctx, gathered)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	was := u.failure
+	u.failure = ""
+	if err != nil {
+		u.failure = err.Error()
+		for _, x := range gathered {
+			u.pending[x.ID] = MergeUsage(u.pending[x.ID], x)
+		}
+		err = fmt.Errorf("apikey: storing uses: %w", err)
+		if u.failure != was {
+			m.logger().LogAttrs(ctx, slog.LevelWarn, "apikey: uses of keys cannot be stored; they are kept and tried again", slog.String("error", u.failure))
+		}
+	}
+	return err
+}
+
+// usage returns all that is on record, here and in the store.
+func (m *Manager) usage(ctx context.Context) (since time.Time, all map[string]Usage, err error) {
+	m.flush(ctx) // what cannot be stored is merged below
+	all = make(map[string]Usage)
+	if store, ok := m.cfg.Store.(UsageStore); ok {
+		var stored []Usage
+		if since, stored, err = store.Usage(ctx); err != nil {
+			return since, nil, fmt.Errorf("apikey: reading uses: %w", err)
+		}
+		for _, u := range stored {
+			all[u.ID] = u
+		}
+	}
+	m.uses.mu.Lock()
+	defer m.uses.mu.Unlock()
+	for _, u := range m.uses.pending {
+		all[u.ID] = MergeUsage(all[u.ID], u)
+	}
+	return since, all, nil
+}
+
+// endUses writes the last uses.
+func (m *Manager) endUses(ctx context.Context) error {
+	u := &m.uses
+	u.mu.Lock()
+	u.closed = true
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	u.mu.Unlock()
+	return m.flush(ctx)
+}

@@ -1,0 +1,349 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/auth/keyctl/cli"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata from what the commands print")
+
+// TestTranscripts replays the sessions in testdata and compares all that is printed. A line "$ command" is typed; what follows is
+// standard output, lines with "! " standard error, and "= N" the exit code when it is not 0. The commands are keyctl, whose standard
+// input stands behind <<<, and three of the test's own:
+//
+//	use N SCOPE ...   the server: somebody calls with the N-th key that was made, and needs these scopes
+//	wait 36h          time goes by
+//	cat FILE          shows a file of the store's directory
+//
+// Time is that of a synctest bubble and begins at 2000-01-01; a keyctl takes a second. The N-th key's id is printed and typed as ID0000000001, its secret as
+// dots: so the transcripts also prove where a secret is printed.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				s := &session{t: t, dir: t.TempDir()}
+				got := s.play(string(want))
+				if *update {
+					if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				} else if got != string(want) {
+					t.Errorf("the session went otherwise (-update writes it):\n%s", difference(string(want), got))
+				}
+			})
+		})
+	}
+}
+
+// difference shows the first lines that differ, with what went before.
+func difference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	i := 0
+	for i < len(w) && i < len(g) && w[i] == g[i] {
+		i++
+	}
+	part := func(s []string) string { return strings.Join(s[min(i, len(s)):min(i+8, len(s))], "\n") }
+	return fmt.Sprintf("...\n%s\n--- line %d, want\n%s\n--- got\n%s", strings.Join(w[max(0, i-4):i], "\n"), i+1, part(w), part(g))
+}
+
+type session struct {
+	t    *testing.T
+	dir  string
+	ids  []string
+	keys []string
+}
+
+// play types the commands of a transcript and returns it with what was printed now.
+func (s *session) play(script string) string {
+	var out strings.Builder
+	var before string
+	for line := range strings.Lines(script) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+			if before == "\n" { // an empty line before a comment is the author's, any other one a command's
+				out.WriteString(before)
+			}
+			out.WriteString(line)
+		case strings.HasPrefix(line, "$ "):
+			out.WriteString(line)
+			out.WriteString(s.typed(strings.TrimSpace(line[2:])))
+		}
+		before = line
+	}
+	return out.String()
+}
+
+// oldKey is a key of another system. No scanner shall find one in this repository.
+const oldKey = "old-" + "7Qm2vXc9Lr4T" + "zW8pKd1YbN6s"
+
+var wholeKey = regexp.MustCompile(`acme_live_[0-9A-Za-z]{12}_[0-9A-Za-z]{36}`)
+
+func (s *session) typed(line string) string {
+	line, input, _ := strings.Cut(strings.ReplaceAll(line, "OLDKEY", oldKey), " <<< ")
+	for i, id := range s.ids {
+		line = strings.ReplaceAll(line, placeholder(i), id)
+	}
+	args := fields(line)
+	var stdout, stderr bytes.Buffer
+	code := 0
+	switch args[0] {
+	case "keyctl":
+		code = cli.Main(context.Background(), cli.Config{Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr, Getenv: s.getenv}, args[1:])
+		time.Sleep(time.Second) // nobody types faster, and keys are listed by age
+	case "use":
+		fmt.Fprintln(&stdout, s.use(args[1:]))
+	case "wait":
+		d, err := time.ParseDuration(args[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(d)
+	case "cat":
+		b, err := os.ReadFile(filepath.Join(s.dir, args[1]))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		stdout.Write(b)
+	default:
+		s.t.Fatalf("no such command: %s", line)
+	}
+	s.learn(stdout.String())
+	var out strings.Builder
+	out.WriteString(stdout.String())
+	for l := range strings.Lines(stderr.String()) {
+		out.WriteString("! " + l)
+	}
+	if code != 0 {
+		fmt.Fprintf(&out, "= %d\n", code)
+	}
+	return s.hide(out.String())
+}
+
+func (s *session) getenv(name string) string {
+	return map[string]string{"KEYCTL_STORE": "file:" + filepath.Join(s.dir, "keys.json"), "KEYCTL_PREFIX": "acme", "KEYCTL_ENV": "live"}[name]
+}
+
+// fields splits a line at spaces, but not inside single quotes.
+func fields(line string) (out []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			out = append(out, part)
+		} else {
+			out = append(out, strings.Fields(part)...)
+		}
+	}
+	return out
+}
+
+func placeholder(i int) string { return fmt.Sprintf("ID%010d", i+1) }
+
+// learn notes the keys that were printed and the ids that are new in the store.
+func (s *session) learn(stdout string) {
+	s.keys = append(s.keys, wholeKey.FindAllString(stdout, -1)...)
+	store, err := apikey.NewFileStore(apikey.FileConfig{Path: filepath.Join(s.dir, "keys.json")})
+	if err != nil {
+		return // not made yet
+	}
+	b, err := store.Load(context.Background(), "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range b.Records {
+		known := false
+		for _, id := range s.ids {
+			known = known || id == r.ID
+		}
+		if !known {
+			s.ids = append(s.ids, r.ID)
+		}
+	}
+}
+
+// hide writes placeholders for what chance or the machine has made.
+func (s *session) hide(text string) string {
+	text = wholeKey.ReplaceAllStringFunc(text, func(k string) string { return k[:len("acme_live_")+12] + "_" + strings.Repeat(".", 36) })
+	for i, id := range s.ids {
+		text = strings.ReplaceAll(text, id, placeholder(i))
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(text, oldKey, "OLDKEY"), s.dir, "DIR")
+}
+
+// use calls a server that has the same key file.
+func (s *session) use(args []string) string {
+	store, err := apikey.NewFileStore(apikey.FileConfig{Path: filepath.Join(s.dir, "keys.json")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m, err := apikey.New(apikey.Config{
+		Store: store, Prefix: "acme", Env: "live", PollInterval: -1, Foreign: []apikey.Foreign{{Name: "old", Prefix: "old-", MinLen: 20, MaxLen: 64}},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	key := args[0]
+	if n := 0; len(key) < 3 {
+		fmt.Sscan(key, &n)
+		key = s.keys[n-1]
+	}
+	p, err := m.Verify(key, netip.MustParseAddr("192.0.2.1"), time.Now())
+	if err != nil {
+		return "refused: " + err.Error()
+	}
+	for _, scope := range args[1:] {
+		if !p.HasScope(scope) {
+			return "refused: scope " + scope
+		}
+	}
+	if err := m.Close(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+	return "accepted: " + p.ClientID
+}
+
+func run(cfg cli.Config, args ...string) (stdout, stderr string, code int) {
+	var out, errs bytes.Buffer
+	if cfg.Stdout == nil {
+		cfg.Stdout = &out
+	}
+	cfg.Stderr, cfg.Getenv = &errs, func(string) string { return "" }
+	code = cli.Main(context.Background(), cfg, args)
+	return out.String(), errs.String(), code
+}
+
+func TestWrongUseIsExitCode2AndChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	store := "-store=file:" + path
+	run(cli.Config{}, "init", store)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{}, {"nonsense"}, {"list"}, {"list", "-store", "keys.json"}, {"list", "-store", "mysql:x"}, {"list", "-store", "file:"}, {"list", store, "extra"},
+		{"show", store}, {"revoke", store, "a", "b"}, {"create", store, "-client", "a"}, {"create", store, "-prefix", "acme", "-client", "a"},
+		{"create", store, "-prefix", "Acme", "-env", "live", "-client", "a"}, {"create", store, "-prefix", "acme", "-env", "live"},
+		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-scopes", "a b"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-expires", "soon"},
+		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-expires", "1999-01-01"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-addresses", "192.0.2.1"},
+		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-label", "owner"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-max-lifetime", "99999999d"},
+		{"list", store, "-nonsense"}, {"sweep", store, "-dormant", "1m"}, {"import", store, "-client", "a", "-format", "old", "-match", "sk-"},
+	} {
+		stdout, stderr, code := run(cli.Config{Stdin: strings.NewReader("x")}, args...)
+		if code != cli.Usage || stdout != "" || !strings.HasPrefix(stderr, "keyctl: ") {
+			t.Errorf("%q: exit code %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("the store was changed")
+	}
+	if stdout, _, code := run(cli.Config{}, "list", "-h"); code != cli.OK || !strings.Contains(stdout, "exit codes") {
+		t.Errorf("help: %d, %q", code, stdout)
+	}
+}
+
+func TestAStoreThatFailsIsExitCode1(t *testing.T) {
+	missing := "-store=file:" + filepath.Join(t.TempDir(), "none.json")
+	if _, stderr, code := run(cli.Config{}, "list", missing); code != cli.Failed || stderr == "" {
+		t.Errorf("%d, %q", code, stderr)
+	}
+	if _, err := os.Stat(strings.TrimPrefix(missing, "-store=file:")); err == nil {
+		t.Error("list made a store")
+	}
+	closed := 0
+	open := func(context.Context, string, bool) (apikey.Store, func() error, error) {
+		return apikey.NewMemoryStore(), func() error { closed++; return errors.New("connection lost") }, nil
+	}
+	if _, stderr, code := run(cli.Config{Openers: map[string]cli.Opener{"db": open}}, "list", "-store", "db:x"); code != cli.Failed || closed != 1 || !strings.Contains(stderr, "connection lost") {
+		t.Errorf("%d, %d, %q", code, closed, stderr)
+	}
+	if _, stderr, _ := run(cli.Config{Openers: map[string]cli.Opener{"db": open}}, "list", "-store", "postgres:user:"+"hunter2@host"); strings.Contains(stderr, "hunter2") {
+		t.Errorf("a password of the address is printed: %q", stderr)
+	}
+}
+
+// broken is a pipe whose reader has gone.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestAKeyThatCouldNotBeShownIsNamed(t *testing.T) {
+	mem := apikey.NewMemoryStore()
+	open := func(context.Context, string, bool) (apikey.Store, func() error, error) { return mem, nil, nil }
+	_, stderr, code := run(cli.Config{Stdout: broken{}, Openers: map[string]cli.Opener{"m": open}}, "create", "-store", "m:x", "-prefix", "acme", "-env", "live", "-client", "a")
+	b, _ := mem.Load(context.Background(), "")
+	if code != cli.Failed || len(b.Records) != 1 || !strings.Contains(stderr, b.Records[0].ID) || strings.Contains(stderr, "acme_live_") {
+		t.Errorf("%d, %q", code, stderr)
+	}
+}
+
+func TestNoOutputHoldsASecretOrAHashButThatOfCreateAndRotate(t *testing.T) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	path := filepath.Join(t.TempDir(), "keys.json")
+	do := func(stdin string, args ...string) string {
+		t.Helper()
+		stdout, stderr, code := run(cli.Config{Stdin: strings.NewReader(stdin)}, append(args, "-store", "file:"+path, "-prefix", "acme", "-env", "live")...)
+		if code != cli.OK {
+			t.Fatalf("%q: %d, %s", args, code, stderr)
+		}
+		if wholeKey.MatchString(stderr) {
+			t.Errorf("%q prints a key on standard error", args)
+		}
+		return stdout
+	}
+	do("", "init")
+	key := wholeKey.FindString(do("", "create", "-client", "a"))
+	info, err := apikey.Inspect(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := wholeKey.FindString(do("", "rotate", info.ID, "-overlap", "1h", "-json"))
+	heir, err := apikey.Inspect(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := "sk-" + key[len(key)-30:]
+	imported := do(foreign, "import", "-client", "b", "-format", "old", "-match", "sk-", "-min", "20", "-max", "64")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashes := regexp.MustCompile(`[0-9a-f]{64}`).FindAllString(string(file), -1)
+	if len(hashes) != 3 {
+		t.Fatalf("%d hashes", len(hashes))
+	}
+	all := imported + string(file[:0])
+	for _, args := range [][]string{{"list"}, {"show", info.ID}, {"show", heir.ID}, {"disable", heir.ID, "-reason", "x"}, {"enable", heir.ID}, {"review"}, {"sweep"}, {"revoke", info.ID}} {
+		all += do("", args...) + do("", append(args, "-json")...)
+	}
+	for _, secret := range append(hashes, key[len(key)-36:], next[len(next)-36:], foreign) {
+		if strings.Contains(all, secret) {
+			t.Error("a secret or a hash was printed")
+		}
+	}
+	if wholeKey.MatchString(all) {
+		t.Error("a key was printed")
+	}
+}
