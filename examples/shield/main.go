@@ -13,12 +13,12 @@ import (
 )
 
 func main() {
-	p := preset.Ollama()
+	p, level := preset.Ollama(), slog.LevelInfo
 	flag.TextVar(&p, "preset", p, "the kind of server behind")
 	to, addr := flag.String("to", "http://127.0.0.1:11434", "the server"), flag.String("addr", "127.0.0.1:8080", "where to listen")
-	verbose := flag.Bool("v", false, "log what is refused, and why")
+	flag.TextVar(&level, "log", level, "the least to log: debug shows what is refused, and why")
 	flag.Parse()
-	slog.SetLogLoggerLevel(map[bool]slog.Level{true: slog.LevelDebug}[*verbose])
+	slog.SetLogLoggerLevel(level)
 	target, err := url.Parse(*to)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		log.Fatalf("-to %q is no URL of a server, such as http://127.0.0.1:11434", *to)

@@ -147,7 +147,7 @@ func TestItShieldsALocalServerOfEveryKind(t *testing.T) {
 				io.WriteString(w, r.Method+" "+r.Host+r.URL.Path+" "+string(b))
 			}))
 			defer upstream.Close()
-			at, printed := run(t, "-v", "-preset", name, "-to", upstream.URL)
+			at, printed := run(t, "-log", "debug", "-preset", name, "-to", upstream.URL)
 			if first := printed(); !strings.Contains(first, name+", ") || !strings.Contains(first, at+" -> "+upstream.URL) {
 				t.Errorf("at its start it says %q", first)
 			}
@@ -183,7 +183,7 @@ func TestItShieldsALocalServerOfEveryKind(t *testing.T) {
 				t.Errorf("a failure behind: %d %s", code, got)
 			}
 			if log := printed(); !strings.Contains(log, "schema_violation") || !strings.Contains(log, "not_found") {
-				t.Errorf("with -v the log has no refusals: %s", log)
+				t.Errorf("at debug the log has no refusals: %s", log)
 			}
 		})
 	}
