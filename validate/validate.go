@@ -317,7 +317,7 @@ func (p *policy) judge(body []byte, facts *dialect.Request) *Error {
 	}
 	t := newPass(p.schema, &p.limits, facts)
 	defer t.release()
-	if e := p.scan(body, t); e != nil {
+	if e := p.scan(body, t.visitor()); e != nil {
 		return e
 	}
 	return p.conform(body, t)
@@ -337,7 +337,7 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 		return nil
 	}
 	if err == schema.ErrRefused {
-		return p.departs(body, visitor.(*pass).machine.Failure())
+		return p.departs(body, visitor.(interface{ Failure() schema.Failure }).Failure())
 	}
 	var se *jsonscan.Error
 	if !errors.As(err, &se) {
