@@ -104,8 +104,8 @@ func (p *Pipeline) Describe() Description {
 	if p.cfg.Limits == nil {
 		d.Warnings = append(d.Warnings, "no limits: a caller can use without bound")
 	}
-	if p.cfg.Flood == nil {
-		d.Warnings = append(d.Warnings, "no flood limit: a stranger can send requests without bound")
+	if st := p.cfg.Guard.Stats(); p.cfg.Flood == nil && (st.Slots == 0 || st.Shadow) { // bans are what refused requests cost
+		d.Warnings = append(d.Warnings, "no flood limit: requests that are refused cost an address nothing, wrong credentials excepted")
 	}
 	if p.cfg.Bulkhead == nil {
 		d.Warnings = append(d.Warnings, "no bulkhead: any number of requests runs at once")
@@ -131,8 +131,8 @@ func (p *Pipeline) Describe() Description {
 		if rt.policy.InsecureRawBody {
 			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q: InsecureRawBody", rt.pattern))
 		}
-		if m, _, _ := strings.Cut(rt.pattern, " "); rt.policy.Body == nil && !rt.policy.InsecureRawBody && (m == "POST" || m == "PUT" || m == "PATCH") {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, or InsecureRawBody for bodies that are not JSON", rt.pattern))
+		if m, _, _ := strings.Cut(rt.pattern, " "); !rt.policy.takesBody() && (m == "POST" || m == "PUT" || m == "PATCH") {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("route %q takes no body: set Body, Upload for forms with files, or InsecureRawBody for other bodies that are not JSON", rt.pattern))
 		}
 		d.Routes = append(d.Routes, RouteDescription{
 			Pattern: rt.pattern, Public: rt.policy.public || p.cfg.InsecureNoAuth, Scopes: strings.Fields(rt.policy.Scopes), Stages: slices.Clone(rt.stages),

@@ -18,6 +18,7 @@ import (
 	"github.com/mantlet-go/mantlet/sanitize"
 	"github.com/mantlet-go/mantlet/validate"
 	"github.com/mantlet-go/mantlet/validate/guard"
+	"github.com/mantlet-go/mantlet/validate/upload"
 )
 
 // Config says which rooms a [Pipeline] has. Only Auth has no safe default.
@@ -56,11 +57,18 @@ type Config struct {
 type Route struct {
 	// Scopes are the scopes the caller must hold, all of them, separated by spaces as in RFC 6749 section 3.3.
 	Scopes string
-	// Body checks the request body. Nil means that the route takes none: a request that brings one gets 415.
+	// Body checks a request body that is JSON. Nil means that the route takes none, unless Upload or InsecureRawBody says
+	// otherwise: a request that brings one gets 415.
 	Body *validate.Validator
-	// InsecureRawBody hands unchecked bodies to the handler. It is for uploads and for bodies that are no JSON. Together
-	// with Body it is refused. A caller who is restricted to some models gets 403 when there is a body that does not name one as JSON
-	// and no path or query that names one, and for every body that is not JSON.
+	// Upload checks a request body that is a form with files, as the handler reads it: see [upload.Inspector.Handler] for when
+	// it may answer. Together with Body it is refused. No room but this one sees the form: filters and limits know nothing of
+	// its text, and a caller who is restricted to some models gets 403, for no model of a form is checked.
+	Upload *upload.Inspector
+	// Query checks the query of the URL. Nil lets every query pass.
+	Query *validate.Query
+	// InsecureRawBody hands unchecked bodies to the handler. It is for bodies that are neither JSON nor forms. Together with
+	// Body or Upload it is refused. A caller who is restricted to some models gets 403 for a body that is not JSON, and when neither
+	// the body nor path and query name one.
 	InsecureRawBody bool
 	// InsecureUpgrade lets a request of this route become another protocol (WebSocket). What passes after that is seen by no
 	// room: no limit, no filter, no record of it. False takes the wish off the request, so that a reverse proxy cannot pass it on
@@ -73,6 +81,8 @@ type Route struct {
 
 	public bool
 }
+
+func (r *Route) takesBody() bool { return r.Body != nil || r.Upload != nil || r.InsecureRawBody }
 
 // Public returns the policy of a route that everybody may use: no authentication, no limits of a plan, no filter. Flood
 // limits, safe errors and the audit record still apply.
@@ -169,6 +179,10 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 		panic(fmt.Sprintf("mantlet: route %q has no handler", pattern))
 	case policy.Body != nil && policy.InsecureRawBody:
 		panic(fmt.Sprintf("mantlet: route %q: Body and InsecureRawBody contradict each other", pattern))
+	case policy.Upload != nil && policy.Body != nil:
+		panic(fmt.Sprintf("mantlet: route %q: Upload and Body contradict each other", pattern))
+	case policy.Upload != nil && policy.InsecureRawBody:
+		panic(fmt.Sprintf("mantlet: route %q: Upload and InsecureRawBody contradict each other", pattern))
 	case policy.public && policy.Scopes != "":
 		panic(fmt.Sprintf("mantlet: route %q is public and demands scopes", pattern))
 	case p.cfg.InsecureNoAuth && policy.Scopes != "":
@@ -190,13 +204,18 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	guarded := p.cfg.Auth != nil && !policy.public
 	limited := !policy.SkipLimits
 	add("auth", guarded, p.cfg.Auth.Require(policy.Scopes).Handler)
+	add("query", policy.Query != nil, policy.Query.Handler)
 	add("validate", policy.Body != nil, policy.Body.Handler)
-	add("no body", policy.Body == nil && !policy.InsecureRawBody, route.NoBody("mantlet"))
-	add("models", guarded && (policy.Body != nil || policy.InsecureRawBody), p.cfg.Auth.ModelHandler)
-	add("named models", guarded && policy.Body == nil && !policy.InsecureRawBody, p.cfg.Auth.NamedModelHandler)
+	add("upload", policy.Upload != nil, Chain(policy.Upload.Handler, setAside))
+	add("no body", !policy.takesBody(), route.NoBody("mantlet"))
+	add("models", guarded && policy.takesBody(), p.cfg.Auth.ModelHandler)
+	add("named models", guarded && !policy.takesBody(), p.cfg.Auth.NamedModelHandler)
 	add("filter", p.cfg.Filter != nil && !policy.SkipFilter, p.cfg.Filter.Handler)
 	add("limits", p.cfg.Limits != nil && limited, p.cfg.Limits.Handler)
 	add("bulkhead", p.cfg.Bulkhead != nil && limited, p.cfg.Bulkhead.Handler)
+	if policy.Upload != nil {
+		h = takeBack(h)
+	}
 	if !policy.InsecureUpgrade {
 		h = route.NoUpgrade(h)
 	}
@@ -204,6 +223,31 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.routes = append(p.routes, rt)
+}
+
+// asideKey is under which a form is kept from the stages between the one that verifies it and the handler that reads it. They
+// read bodies whole.
+type asideKey struct{}
+
+// setAside hides the body of a request until [takeBack].
+func setAside(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := exchange.From(r.Context())
+		x.Put(asideKey{}, r)
+		x.HideBody()
+		r = r.WithContext(r.Context())
+		r.Body, r.GetBody, r.ContentLength, r.TransferEncoding = http.NoBody, nil, 0, nil
+		next.ServeHTTP(w, r)
+	})
+}
+
+func takeBack(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := exchange.From(r.Context()).Get(asideKey{}).(*http.Request)
+		r = r.WithContext(r.Context())
+		r.Body, r.GetBody, r.ContentLength, r.TransferEncoding = from.Body, from.GetBody, from.ContentLength, from.TransferEncoding
+		next.ServeHTTP(w, r)
+	})
 }
 
 // HandleFunc is [Pipeline.Handle] for a function.

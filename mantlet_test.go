@@ -36,6 +36,7 @@ import (
 	"github.com/mantlet-go/mantlet/validate"
 	"github.com/mantlet-go/mantlet/validate/guard"
 	"github.com/mantlet-go/mantlet/validate/preset"
+	"github.com/mantlet-go/mantlet/validate/upload"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -454,13 +455,15 @@ func TestNewRefusesWhatHasNoSafeDefault(t *testing.T) {
 func TestARouteThatContradictsItselfDoesNotStart(t *testing.T) {
 	p := must(mantlet.New(mantlet.Config{InsecureNoAuth: true}))
 	h := build(t, yourModel)
-	v := must(validate.New(validate.Config{}))
+	v, forms := must(validate.New(validate.Config{})), must(upload.New(upload.Config{Allow: upload.Images()}))
 	public := mantlet.Public()
 	public.Scopes = "a"
 	for name, f := range map[string]func(){
 		"no handler":            func() { h.Handle("GET /a", mantlet.Route{}, nil) },
 		"no function":           func() { h.HandleFunc("GET /a", mantlet.Route{}, nil) },
 		"checked and unchecked": func() { h.Handle("GET /a", mantlet.Route{Body: v, InsecureRawBody: true}, yourModel) },
+		"checked as two things": func() { h.Handle("POST /a", mantlet.Route{Body: v, Upload: forms}, yourModel) },
+		"a form and unchecked":  func() { h.Handle("POST /a", mantlet.Route{Upload: forms, InsecureRawBody: true}, yourModel) },
 		"public with scopes":    func() { h.Handle("GET /a", public, yourModel) },
 		"scopes nobody checks":  func() { p.Handle("GET /a", mantlet.Route{Scopes: "a"}, yourModel) },
 		"not a scope":           func() { h.Handle("GET /a", mantlet.Route{Scopes: "a\"b"}, yourModel) },
@@ -520,6 +523,85 @@ func TestDescribe(t *testing.T) {
 	open := must(mantlet.New(mantlet.Config{InsecureNoAuth: true}))
 	if w := open.Describe().Warnings; len(w) != 6 {
 		t.Errorf("warnings of an open pipeline: %q", w)
+	}
+}
+
+// A form goes through every room as it arrives: those that read bodies whole must neither hold it nor refuse it.
+func TestAFormIsVerifiedAndStreamedThroughAllRooms(t *testing.T) {
+	h := build(t, yourModel)
+	var got string
+	h.HandleFunc("POST /v1/transcriptions", mantlet.Route{
+		Scopes: "chat:write",
+		Upload: must(upload.New(upload.Config{Allow: []upload.Type{upload.Text}, MaxFile: 16 << 20})),
+		Query:  must(validate.NewQuery(validate.QueryConfig{Schema: []byte(`{"properties":{"lang":{"enum":["en","de"],"type":"string"}}}`)})),
+	}, func(w http.ResponseWriter, r *http.Request) {
+		_, f, err := r.FormFile("file")
+		if err != nil {
+			upload.Refuse(w, r, err)
+			return
+		}
+		got = fmt.Sprint(f.Size, " ", r.FormValue("model"))
+		io.WriteString(w, `{"text":"hello"}`)
+	})
+	send := func(key, query, text string) *httptest.ResponseRecorder {
+		body := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndemo\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\n" + text + "\r\n--b--\r\n"
+		r := httptest.NewRequest("POST", "/v1/transcriptions"+query, strings.NewReader(body))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		got = ""
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	long := strings.Repeat("words ", 2<<20) // more than any room would hold
+	for name, c := range map[string]struct {
+		key, query, text string
+		status           int
+		got              string
+	}{
+		"a file":            {h.key, "?lang=en", "hello", 200, "5 demo"},
+		"a long file":       {h.key, "", long, 200, fmt.Sprint(len(long), " demo")},
+		"a bad file":        {h.key, "", "#!/bin/sh", 400, ""},
+		"bytes that differ": {h.key, "", "\xff", 415, ""},
+		"a bad query":       {h.key, "?lang=xx", "hello", 422, ""},
+		"no key":            {"", "", "hello", 401, ""},
+		"another scope":     {h.readOnly, "", "hello", 403, ""},
+		"one model":         {h.oneModel, "", "hello", 403, ""},
+	} {
+		w := send(c.key, c.query, c.text)
+		if w.Code != c.status || got != c.got {
+			t.Errorf("%s: %d %s, the handler got %q, want %d and %q", name, w.Code, w.Body, got, c.status, c.got)
+		}
+		if c.status == 200 && w.Header().Get("RateLimit") == "" {
+			t.Errorf("%s: no limit was asked: %v", name, w.Header())
+		}
+	}
+	for _, rt := range h.Describe().Routes {
+		want := "auth query upload models filter limits bulkhead"
+		if got := strings.Join(rt.Stages, " "); rt.Pattern == "POST /v1/transcriptions" && got != want {
+			t.Errorf("stages %q, want %q", got, want)
+		}
+	}
+	if strings.Contains(h.Describe().String(), "takes no body") {
+		t.Error("a warning about a body that is checked")
+	}
+}
+
+// Bans are what failed attempts cost an address.
+func TestNoWarningAboutFloodsWithAGuardThatBans(t *testing.T) {
+	for name, c := range map[string]struct {
+		guard *guard.Guard
+		warns bool
+	}{
+		"none": {nil, true}, "bans": {must(guard.New(guard.Config{})), false},
+		"no bans": {must(guard.New(guard.Config{SkipBans: true})), true}, "shadow": {must(guard.New(guard.Config{Shadow: true})), true},
+	} {
+		p := must(mantlet.New(mantlet.Config{InsecureNoAuth: true, Guard: c.guard}))
+		if got := strings.Contains(p.Describe().String(), "no flood limit"); got != c.warns {
+			t.Errorf("%s: warns %v", name, got)
+		}
 	}
 }
 
@@ -645,6 +727,7 @@ func TestARawBodyDoesNotGetAroundTheModelList(t *testing.T) {
 func TestTheModelIsOneInBodyPathAndQueryOfEveryRoute(t *testing.T) {
 	h := build(t, yourModel)
 	h.Handle("POST /deployments/{model}/chat/completions", mantlet.Route{Scopes: "chat:write", Body: must(validate.New(validate.Config{}))}, yourModel)
+	h.Handle("POST /deployments/{model}/transcriptions", mantlet.Route{Upload: must(upload.New(upload.Config{Allow: []upload.Type{upload.Text}}))}, yourModel)
 	h.Handle("GET /v1/models/{model}", mantlet.Route{}, yourModel)
 	h.Handle("GET /v1/realtime", mantlet.Route{}, yourModel)
 	for _, tc := range []struct {
@@ -669,8 +752,17 @@ func TestTheModelIsOneInBodyPathAndQueryOfEveryRoute(t *testing.T) {
 			}
 		}
 	}
+	// A form may name a model, and no room looks.
+	for key, want := range map[string]int{h.oneModel: 403, h.key: 200} {
+		r := httptest.NewRequest("POST", "/deployments/demo/transcriptions?model=demo", strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nother\r\n--b--\r\n"))
+		r.Header = http.Header{"Content-Type": {"multipart/form-data; boundary=b"}, "Authorization": {"Bearer " + key}}
+		rec := httptest.NewRecorder()
+		if h.ServeHTTP(rec, r); rec.Code != want {
+			t.Errorf("a form: %d, want %d: %s", rec.Code, want, rec.Body)
+		}
+	}
 	v := h.records(t)
-	if last := v[len(v)-3]; last["gen_ai.request.model"] != "demo" {
+	if last := v[len(v)-5]; last["gen_ai.request.model"] != "demo" {
 		t.Errorf("the record of a request that names its model in the query: %v", last)
 	}
 }

@@ -6,20 +6,27 @@ import (
 	"testing"
 )
 
-// TestTheProgramOfTheReadmeIsTheOneThatCompiles holds README's first block and examples/minimal equal; go build ./... compiles it.
-func TestTheProgramOfTheReadmeIsTheOneThatCompiles(t *testing.T) {
+// TestTheProgramsOfTheReadmeAreTheOnesThatCompile holds README's blocks of Go and the examples equal; go build ./... compiles them.
+func TestTheProgramsOfTheReadmeAreTheOnesThatCompile(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile("examples/minimal/main.go")
-	if err != nil {
-		t.Fatal(err)
+	rest := string(readme)
+	for _, name := range []string{"minimal", "endpoint"} {
+		program, err := os.ReadFile("examples/" + name + "/main.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var block string
+		_, rest, _ = strings.Cut(rest, "```go\n")
+		block, rest, _ = strings.Cut(rest, "```")
+		if block != string(program) {
+			t.Errorf("README's program differs from examples/%s/main.go", name)
+		}
 	}
-	_, rest, ok := strings.Cut(string(readme), "```go\n")
-	block, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 || block != string(program) {
-		t.Error("README's program differs from examples/minimal/main.go")
+	if strings.Contains(rest, "```go") {
+		t.Error("README has a program that no example compiles")
 	}
 }
 

@@ -100,10 +100,10 @@ func FuzzChallenge(f *testing.F) {
 	f.Add("Bearer", "api", "invalid_token", "The access token expired", "chat:write", "models:read", "https://api.example/.well-known/x", 60)
 	f.Add("", `a"b\c`, "e", "d\r\nX: y", `s"`, "s s", `", error="x`, -1)
 	f.Add("Be arer", "\xff\x00", "", `", scope="admin`, "", "caf\u00e9", "\\", 0)
-	f.Add("DPoP", "", "use_dpop_nonce", "", "ES256", "EdDSA", "", 1<<40)
+	f.Add("DPoP", "", "use_dpop_nonce", "", "ES256", "EdDSA", "", 1<<31-1)
 	f.Fuzz(func(t *testing.T, scheme, realm, code, description, scope1, scope2, metadata string, age int) {
 		list := []string{scope1, scope2}
-		age = max(min(age, 1<<31), -1<<31) // a time.Duration of seconds ends at 292 years
+		age = int(max(min(int64(age), 1<<31-1), -1<<31)) // a time.Duration of seconds ends at 292 years
 		c := auth.Challenge{
 			Scheme: scheme, Realm: realm, Error: code, Description: description, Scopes: list, ResourceMetadata: metadata, ACRValues: list,
 			MaxAge: time.Duration(age) * time.Second, Algorithms: list,

@@ -48,6 +48,10 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 			g.refuse(x, w, r, err)
 			return
 		}
+		if x.BodyHidden() && p.Models != nil { // a form with files, say: what it names cannot be checked
+			g.refuse(x, w, r, AuthorizeModel(p, ""))
+			return
+		}
 		model := x.Model()
 		body, read := x.ReadBytes()
 		if inBody && model == "" {
@@ -87,7 +91,7 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 			g.refuse(x, w, r, err)
 			return
 		}
-		if read || r.Body == nil || r.Body == http.NoBody {
+		if read || (r.Body == nil || r.Body == http.NoBody) && !x.BodyHidden() {
 			x.SetModel(model) // the rooms inside take it for the last word, so not while a body may name another
 		}
 		next.ServeHTTP(w, r)

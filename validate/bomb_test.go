@@ -189,7 +189,7 @@ func bombs() []bomb {
 
 		// Chat.
 		{"800 KB of parts of an unknown type", chat, chatOf(many(40, `{"role":"user","content":[`+many(1000, `{"type":"unknown"}`)+`]}`)), validate.Limits{}, "enum", 0},
-		{"900 messages, wrong at the end", chat, chatOf(many(900, image) + `,{"role":"user","content":[{"type":"text","txet":"x"}]}`), validate.Limits{}, "required", 0},
+		{"900 messages, wrong at the end", chat, chatOf(many(900, image) + `,{"role":"user","content":[{"type":"text","txet":"x"}]}`), validate.Limits{}, "additionalProperties", 0},
 		{"2,000 messages", chat, chatOf(many(2000, `{"role":"user","content":"x"}`)), validate.Limits{}, "", 0},
 		{"2,000 messages, each wrong at its end", `{"properties":{"messages":{"items":{"required":["role"],"anyOf":[{"properties":{"z":{"type":"integer"}}},{"properties":{"z":{"type":"null"}}}]}}}}`,
 			chatOf(many(2000, `{"role":"user","content":"hello","z":"no"}`)), validate.Limits{}, "anyOf", 0},

@@ -41,6 +41,17 @@ func (p *pass) release() {
 	}
 }
 
+// visitor returns what the scan tells: p, or the machine alone when nobody else wants to hear.
+func (p *pass) visitor() jsonscan.Visitor {
+	if p.program && p.facts == nil {
+		return &p.machine
+	}
+	return p
+}
+
+// Failure returns why the program ended the scan.
+func (p *pass) Failure() schema.Failure { return p.machine.Failure() }
+
 // Visit implements jsonscan.Visitor.
 func (p *pass) Visit(path *jsonscan.Path, k jsonscan.Kind, start, end int) error {
 	if p.program {

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"github.com/mantlet-go/mantlet/internal/filetype"
 )
 
 // formatSentences say what a format asks for, where its name does not reach the client or would not tell.
@@ -14,6 +16,9 @@ var formatSentences = map[string]string{
 	FormatMediaURL:    "The string is neither an https URL with a public host name nor a base64 data URL of an image, sound, video or PDF of its type.",
 	FormatBase64:      "The string is not base64 with padding and without spaces.",
 	FormatImageBase64: "The string is not a PNG, JPEG, GIF or WebP image in base64.",
+	FormatPDFBase64:   "The string is not a PDF file in base64.",
+	FormatWAVBase64:   "The string is not a WAV file in base64.",
+	FormatMP3Base64:   "The string is not an MP3 file in base64.",
 	"date-time":       "The string is not a time such as 2026-01-02T15:04:05Z.",
 	"date":            "The string is not a date such as 2026-01-02.",
 	"email":           "The string is not an e-mail address.",
@@ -43,6 +48,9 @@ var formats = sync.OnceValue(func() map[string]func(string) bool {
 		FormatMediaURL:    isMediaURL,
 		FormatBase64:      isBase64,
 		FormatImageBase64: isImageBase64,
+		FormatPDFBase64:   func(s string) bool { return isFileBase64(s, filetype.PDF) },
+		FormatWAVBase64:   func(s string) bool { return isFileBase64(s, filetype.WAV) },
+		FormatMP3Base64:   func(s string) bool { return isFileBase64(s, filetype.MP3) },
 	})
 	return all
 })

@@ -36,6 +36,15 @@ const FormatBase64 = "mantlet-base64"
 // takes it: what [FormatBase64] accepts, of bytes that are a PNG, JPEG, GIF or WebP file by the rules of [FormatImageURL].
 const FormatImageBase64 = "mantlet-image-base64"
 
+// FormatPDFBase64, FormatWAVBase64 and FormatMP3Base64 are formats that schemas given to [New] may use for a file in base64 whose
+// type another member declares: what [FormatBase64] accepts, of bytes that are a whole PDF, WAV or MP3 file by the rules of
+// [FormatMediaURL].
+const (
+	FormatPDFBase64 = "mantlet-pdf-base64"
+	FormatWAVBase64 = "mantlet-wav-base64"
+	FormatMP3Base64 = "mantlet-mp3-base64"
+)
+
 // imageTypes and mediaTypes are the media types of data URLs. Those of pictures have one spelling: model servers compare.
 var (
 	imageTypes = map[string]filetype.Type{

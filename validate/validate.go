@@ -35,8 +35,8 @@ type Config struct {
 	// schema.
 	//
 	// All keywords of both drafts are asserted, format among them for the formats of the specification except idn-email
-	// and idn-hostname, and for those of this package (FormatPublicHTTPS, FormatImageURL, FormatMediaURL, FormatBase64,
-	// FormatImageBase64); an unknown format is ignored, as the specification wants. pattern
+	// and idn-hostname, and for those of this package (FormatPublicHTTPS, FormatImageURL, FormatMediaURL, FormatBase64
+	// and those of files in base64); an unknown format is ignored, as the specification wants. pattern
 	// is RE2: look-arounds are refused here. So is an unknown keyword that looks like a slip of a known one ("requird"),
 	// because it would be ignored; other unknown keywords are, as the specification wants.
 	//
@@ -317,7 +317,7 @@ func (p *policy) judge(body []byte, facts *dialect.Request) *Error {
 	}
 	t := newPass(p.schema, &p.limits, facts)
 	defer t.release()
-	if e := p.scan(body, t); e != nil {
+	if e := p.scan(body, t.visitor()); e != nil {
 		return e
 	}
 	return p.conform(body, t)
@@ -337,7 +337,7 @@ func (p *policy) scan(body []byte, visitor jsonscan.Visitor) *Error {
 		return nil
 	}
 	if err == schema.ErrRefused {
-		return p.departs(body, visitor.(*pass).machine.Failure())
+		return p.departs(body, visitor.(interface{ Failure() schema.Failure }).Failure())
 	}
 	var se *jsonscan.Error
 	if !errors.As(err, &se) {

@@ -3,28 +3,28 @@ package main
 
 import (
 	"flag"
+	"github.com/mantlet-go/mantlet/sanitize"
+	"github.com/mantlet-go/mantlet/validate/preset"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"time"
-
-	"github.com/mantlet-go/mantlet/sanitize"
-	"github.com/mantlet-go/mantlet/validate/preset"
 )
 
 func main() {
-	name := flag.String("preset", "ollama", "the kind of server behind")
-	to := flag.String("to", "http://127.0.0.1:11434", "the URL of the server behind")
-	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
+	p, level := preset.Ollama(), slog.LevelInfo
+	flag.TextVar(&p, "preset", p, "the kind of server behind")
+	to, addr := flag.String("to", "http://127.0.0.1:11434", "the server"), flag.String("addr", "127.0.0.1:8080", "where to listen")
+	flag.TextVar(&level, "log", level, "the least to log: debug shows what is refused, and why")
 	flag.Parse()
-	p, known := preset.ByName(*name)
+	slog.SetLogLoggerLevel(level)
 	target, err := url.Parse(*to)
-	errs, _ := sanitize.NewErrors(sanitize.ErrorsConfig{})
-	if !known || err != nil || target.Host == "" {
-		log.Fatalf("-preset is one of %q, and -to is a URL", preset.Names())
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+		log.Fatalf("-to %q is no URL of a server, such as http://127.0.0.1:11434", *to)
 	}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	server := &http.Server{Addr: *addr, Handler: errs.Handler(p.Handler(proxy)), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: *addr, Handler: new(sanitize.Errors).Handler(p.Handler(proxy)), ReadHeaderTimeout: 1e10} // 10 s
+	log.Printf("%s, %d routes: http://%s -> %s", p.Name, len(p.Routes), server.Addr, target.Redacted())
 	log.Fatal(server.ListenAndServe())
 }

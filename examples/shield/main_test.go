@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,8 +45,38 @@ func TestTheProgramHasThirtyLinesAtMost(t *testing.T) {
 	}
 }
 
-// run starts the program and returns its address once it serves. It ends with the test.
-func run(t *testing.T, args ...string) string {
+// run starts the program and returns its address once it serves, and what it prints. It ends with the test. Another process may
+// take the port that was free: then the program says so and ends, and the next port is tried.
+func run(t *testing.T, args ...string) (url string, printed func() string) {
+	t.Helper()
+	for range 10 {
+		if url, printed = start(t, args...); url != "" {
+			return url, printed
+		}
+	}
+	t.Fatalf("no port: %s", printed())
+	return
+}
+
+// output is what a process prints while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func start(t *testing.T, args ...string) (string, func() string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,8 +87,8 @@ func run(t *testing.T, args ...string) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "-addr", addr)...)
 	cmd.Env = append(os.Environ(), "SHIELD_MAIN=1")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := new(output)
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +97,25 @@ func run(t *testing.T, args ...string) string {
 	t.Cleanup(func() { cancel(); <-exited })
 	deadline := time.After(30 * time.Second)
 	for {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return "http://" + addr
+		select {
+		case <-exited:
+			if strings.Contains(out.String(), "address already in use") {
+				return "", out.String
+			}
+			t.Fatalf("it ended: %s", out)
+		default:
+		}
+		// The one that answers must be the child and no stranger on its port: only a shield refuses this way.
+		if r, err := http.Get("http://" + addr + "/nothing/here"); err == nil {
+			b, _ := io.ReadAll(r.Body)
+			r.Body.Close()
+			if r.StatusCode == 404 && strings.Contains(string(b), "There is nothing at this path.") {
+				return "http://" + addr, out.String
+			}
 		}
 		select {
 		case <-exited:
-			t.Fatalf("it ended: %s", &out)
+			continue
 		case <-deadline:
 			t.Fatal("it does not serve")
 		case <-time.After(10 * time.Millisecond): // another process: its clock is the wall's
@@ -104,7 +147,10 @@ func TestItShieldsALocalServerOfEveryKind(t *testing.T) {
 				io.WriteString(w, r.Method+" "+r.Host+r.URL.Path+" "+string(b))
 			}))
 			defer upstream.Close()
-			at := run(t, "-preset", name, "-to", upstream.URL)
+			at, printed := run(t, "-log", "debug", "-preset", name, "-to", upstream.URL)
+			if first := printed(); !strings.Contains(first, name+", ") || !strings.Contains(first, at+" -> "+upstream.URL) {
+				t.Errorf("at its start it says %q", first)
+			}
 			send := func(path, body string) (int, string) {
 				r, err := http.NewRequest("POST", at+path, strings.NewReader(body))
 				if err != nil {
@@ -136,16 +182,29 @@ func TestItShieldsALocalServerOfEveryKind(t *testing.T) {
 			if code, got := send(good[0], failing); code != 500 || strings.Contains(got, "engine.go") {
 				t.Errorf("a failure behind: %d %s", code, got)
 			}
+			if log := printed(); !strings.Contains(log, "schema_violation") || !strings.Contains(log, "not_found") {
+				t.Errorf("at debug the log has no refusals: %s", log)
+			}
 		})
 	}
 }
 
-func TestItDoesNotStartWithoutAKnownPresetAndAURL(t *testing.T) {
-	for _, args := range [][]string{{"-preset", "none"}, {"-to", "ollama"}, {"-to", ":"}} {
-		cmd := exec.Command(os.Args[0], args...)
+func TestWithoutVItLogsNoRefusals(t *testing.T) {
+	at, printed := run(t)
+	if r, err := http.Get(at + "/nothing"); err != nil || r.Body.Close() != nil || strings.Contains(printed(), "refused") {
+		t.Errorf("%v: %s", err, printed())
+	}
+}
+
+func TestItDoesNotStartWithAWrongFlagAndSaysWhich(t *testing.T) {
+	for _, c := range []struct{ flag, value, says string }{
+		{"-preset", "none", "anthropic, llamacpp, mcp"}, {"-to", "ollama", "is no URL of a server"}, {"-to", ":", "is no URL of a server"},
+		{"-to", "ftp://x", "is no URL of a server"}, {"-to", "http://", "is no URL of a server"}, {"-addr", "nowhere", "address nowhere"},
+	} {
+		cmd := exec.Command(os.Args[0], c.flag, c.value)
 		cmd.Env = append(os.Environ(), "SHIELD_MAIN=1")
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "-preset is one of") {
-			t.Errorf("%q: %v %s", args, err, out)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.says) || c.flag != "-addr" && !strings.Contains(string(out), c.flag) {
+			t.Errorf("%s %s: %v %s", c.flag, c.value, err, out)
 		}
 	}
 }

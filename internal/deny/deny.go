@@ -126,7 +126,8 @@ type Denial struct {
 	// Message replaces the code's sentence when not empty. It must come from a fixed table of the room: never a value of the
 	// request, never an error's text.
 	Message string
-	// Param is the JSON Pointer of the offending place, with unknown names already masked; empty for none.
+	// Param is the JSON Pointer of the offending place, with unknown names already masked, or a place of another kind such as
+	// "part 2" (of a form); empty for none.
 	Param string
 	// Header holds extra response headers such as Retry-After or WWW-Authenticate; may be nil.
 	Header http.Header

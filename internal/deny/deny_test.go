@@ -53,6 +53,26 @@ func TestTheEnvelopes(t *testing.T) {
 	}
 }
 
+// RFC 9457's own example has a pointer; a place that is none has another name.
+func TestAPlaceThatIsNoPointerIsAParam(t *testing.T) {
+	if got := string(deny.Problem.Append(nil, &deny.Denial{Code: deny.InvalidRequest, Param: "part 2"}, "")); !strings.Contains(got, `,"param":"part 2"`) || strings.Contains(got, "pointer") {
+		t.Error(got)
+	}
+}
+
+func TestPreferDecidesWhereAcceptAndPathDoNot(t *testing.T) {
+	for _, tc := range []struct {
+		path, accept string
+		want         deny.Envelope
+	}{{"/api/nothing", "", deny.Ollama}, {"/v1/messages", "", deny.Anthropic}, {"/api/nothing", "application/problem+json", deny.Problem}} {
+		r := httptest.NewRequest("POST", tc.path, nil)
+		r.Header.Set("Accept", tc.accept)
+		if got := deny.For(deny.Prefer(r, deny.Ollama)); got != tc.want {
+			t.Errorf("%s, Accept %q: %d, want %d", tc.path, tc.accept, got, tc.want)
+		}
+	}
+}
+
 func TestAFixedStatusSpeaksOfItsOwnClass(t *testing.T) {
 	got := string(deny.OpenAI.Append(nil, &deny.Denial{Code: deny.InternalError, HTTPStatus: 404, Message: "x"}, ""))
 	if strings.Contains(got, "server_error") {

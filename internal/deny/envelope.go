@@ -1,6 +1,7 @@
 package deny
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,7 +36,20 @@ func For(r *http.Request) Envelope {
 			return Ollama
 		}
 	}
+	if e, ok := r.Context().Value(preferKey{}).(Envelope); ok {
+		return e
+	}
 	return OpenAI
+}
+
+type preferKey struct{}
+
+// Prefer returns a request for which [For] says e where neither Accept nor the path decide.
+func Prefer(r *http.Request, e Envelope) *http.Request {
+	if For(r) != OpenAI {
+		return r // decided, and no copy needed
+	}
+	return r.WithContext(context.WithValue(r.Context(), preferKey{}, e))
 }
 
 // acceptsProblem reports whether one Accept line names application/problem+json with a weight other than 0. A wildcard does
@@ -113,7 +127,11 @@ func (e Envelope) Append(dst []byte, d *Denial, requestID string) []byte {
 		dst = append(dst, `,"code":`...)
 		dst = appendString(dst, string(code))
 		if d.Param != "" {
-			dst = append(dst, `,"pointer":`...)
+			name := `,"param":`
+			if d.Param[0] == '/' {
+				name = `,"pointer":` // as in the example of RFC 9457 section 3
+			}
+			dst = append(dst, name...)
 			dst = appendString(dst, d.Param)
 		}
 		if requestID != "" {

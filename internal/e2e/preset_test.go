@@ -51,7 +51,7 @@ func inPipeline(p preset.Preset, next http.Handler) http.Handler {
 		panic(err)
 	}
 	for _, rt := range p.Routes {
-		pipeline.Handle(rt.Pattern, mantlet.Route{Body: rt.Body}, p.Guard(next))
+		pipeline.Handle(rt.Pattern, mantlet.Route{Body: rt.Body}, p.Front(next))
 	}
 	return pipeline
 }

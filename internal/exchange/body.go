@@ -17,6 +17,7 @@ type body struct {
 	data    []byte
 	read    bool
 	bounded bool // by BoundBody
+	hidden  bool // by HideBody
 	request *dialect.Request
 }
 
@@ -104,6 +105,12 @@ func (x *Exchange) Request(data []byte) *dialect.Request {
 	x.body.request = q
 	return q
 }
+
+// HideBody says that the body was taken off the request for a while, unread: an empty body is then not what the handler gets.
+func (x *Exchange) HideBody() { x.body.hidden = true }
+
+// BodyHidden reports whether [Exchange.HideBody] said so.
+func (x *Exchange) BodyHidden() bool { return x.body.hidden }
 
 // SetRequest leaves facts that a room scanned in its own pass.
 func (x *Exchange) SetRequest(q *dialect.Request) { x.body.request = q }

@@ -216,17 +216,47 @@ func (b *bans) add(key uint64, points float64, t time.Time) time.Duration {
 	if e.strikes < 62 && b.first <= b.max>>e.strikes {
 		length = b.first << e.strikes
 	}
+	b.begin(e, now, length)
+	return time.Duration(length)
+}
+
+// begin makes e a ban. Its shard is locked.
+func (b *bans) begin(e *banEntry, now, length int64) {
 	e.strikes = min(e.strikes, 254) + 1
-	e.until = now + length
+	e.until = now + min(length, math.MaxInt64-now)
 	// On parole: who comes back starts with half of what a ban needs.
 	e.level = math.Log2(b.threshold/2) + b.age(e.until)
 	b.started.Add(1)
 	for {
 		last := b.lastEnd.Load()
 		if e.until <= last || b.lastEnd.CompareAndSwap(last, e.until) {
-			return time.Duration(length)
+			return
 		}
 	}
+}
+
+// set bans the client for length from now, whatever its score, or moves the end of the ban that it has. It reports false for
+// what is no client, and where there is no place.
+func (b *bans) set(key uint64, length time.Duration, t time.Time) bool {
+	if key == 0 || length <= 0 {
+		return false
+	}
+	now := b.since(t)
+	s, g1, g2 := b.place(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := find(key, g1, g2)
+	if e == nil {
+		if e = b.claim(s, key, g1, g2, now); e == nil {
+			return false
+		}
+	}
+	if e.until > now && e.strikes > 0 {
+		e.strikes-- // still the same ban
+		b.started.Add(-1)
+	}
+	b.begin(e, now, int64(length))
+	return true
 }
 
 // left returns how long the client is still banned; 0 when it is not.
@@ -278,44 +308,48 @@ func (b *bans) walk(f func(key uint64, e *banEntry)) {
 	}
 }
 
-// Ban is a ban in force.
+// Ban is a ban in force. Its JSON form is stable: {"prefix":"192.0.2.1/32","until":"2026-01-02T15:04:05Z","strikes":1}.
 type Ban struct {
 	// Prefix is the client: an IPv4 address, or an IPv6 prefix of Config.IPv6Bits.
-	Prefix netip.Prefix
+	Prefix netip.Prefix `json:"prefix"`
 	// Until is when it ends.
-	Until time.Time
+	Until time.Time `json:"until"`
 	// Strikes is how many bans of this client are not forgiven yet, this one included.
-	Strikes int
+	Strikes int `json:"strikes"`
 }
 
-// list returns the bans in force, in the order of their prefixes.
+// list returns the bans in force, in the order of their prefixes; never nil.
 func (b *bans) list(t time.Time) []Ban {
-	now := b.since(t)
+	now, out := b.since(t), []Ban{}
 	if b.lastEnd.Load() <= now {
-		return nil
+		return out
 	}
-	var out []Ban
 	b.walk(func(key uint64, e *banEntry) {
 		if e.until > now {
-			out = append(out, Ban{Prefix: b.prefix(key), Until: b.epoch.Add(time.Duration(e.until)), Strikes: int(e.strikes)})
+			until := b.epoch.Add(time.Duration(e.until)).Round(0) // the wall's: its monotonic part means nothing to a reader of JSON
+			out = append(out, Ban{Prefix: b.prefix(key), Until: until, Strikes: int(e.strikes)})
 		}
 	})
 	slices.SortFunc(out, func(x, y Ban) int { return x.Prefix.Compare(y.Prefix) })
 	return out
 }
 
-// Stats is what the table of scores holds.
+// Stats is what the table of scores holds. The names in JSON are stable.
 type Stats struct {
-	// Slots is the number of places of the table; InUse how many hold a client with a score of at least one point or a ban.
-	Slots, InUse int
+	// Slots is the number of places of the table, 0 with Config.SkipBans; InUse how many hold a client with a score of at least
+	// one point or a ban.
+	Slots int `json:"slots"`
+	InUse int `json:"in_use"`
 	// Banned is the number of bans in force; Bans counts all since New.
-	Banned int
-	Bans   int64
+	Banned int   `json:"banned"`
+	Bans   int64 `json:"bans"`
 	// Evicted counts scores of at least one point that gave way to those of other clients.
-	Evicted int64
+	Evicted int64 `json:"evicted"`
 	// Dropped counts points that found no place because the table held nothing but bans there. When it grows, raise
 	// Config.MaxClients.
-	Dropped int64
+	Dropped int64 `json:"dropped"`
+	// Shadow is Config.Shadow: bans are recorded, and nobody is refused.
+	Shadow bool `json:"shadow"`
 }
 
 func (b *bans) stats(t time.Time) Stats {

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
@@ -305,12 +306,85 @@ func TestManyReportAndAskAtOnce(t *testing.T) {
 	}
 }
 
+// The numbers in the doc of DefaultBanPoints.
+func TestWhatABanTakes(t *testing.T) {
+	points := must(t, guard.Config{}).Points()
+	for rule, want := range map[string]int{guard.RuleProbe: 6, "invalid_api_key": 21, "schema_violation": 107} {
+		synctest.Test(t, func(t *testing.T) {
+			g, n := must(t, guard.Config{}), 0
+			for !banned(g, attacker) && n < 1000 {
+				<-time.After(time.Second)
+				g.ReportAddr(attacker, points[rule])
+				n++
+			}
+			if n != want {
+				t.Errorf("%s: a ban took %d, want %d", rule, n, want)
+			}
+		})
+	}
+}
+
+func TestAnOperatorCanBan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		friend := netip.MustParseAddr("198.51.100.1")
+		g := must(t, guard.Config{Rules: guard.Rules{Allow: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}})
+		for addr, ok := range map[netip.Addr]bool{attacker: true, netip.MustParseAddr("2001:db8::1"): true, friend: false, {}: false, netip.MustParseAddr("ff02::1"): false} {
+			if g.Ban(addr, time.Hour) != ok || banned(g, addr) != ok {
+				t.Errorf("%v: want %v", addr, ok)
+			}
+		}
+		if g.Ban(attacker, 0) || g.Ban(attacker, -1) {
+			t.Error("a ban without length")
+		}
+		if !g.Ban(attacker, time.Minute) {
+			t.Error("no second ban")
+		}
+		if until, _ := g.Banned(attacker); time.Until(until) != time.Minute {
+			t.Errorf("the second ban does not replace the first: %v", time.Until(until))
+		}
+		if bans := g.Bans(); len(bans) != 2 || bans[0].Strikes != 1 || g.Stats().Bans != 2 {
+			t.Errorf("%+v, %+v", bans, g.Stats())
+		}
+		<-time.After(time.Minute)
+		if banned(g, attacker) {
+			t.Error("still in")
+		}
+		g.ReportAddr(attacker, 1000)
+		if until, _ := g.Banned(attacker); time.Until(until) != 2*guard.DefaultBan {
+			t.Errorf("the next ban lasts %v", time.Until(until))
+		}
+		if !g.Ban(attacker, math.MaxInt64) || !banned(g, attacker) {
+			t.Error("a ban for ever")
+		}
+	})
+}
+
+func TestBansAndStatsHaveAStableJSONForm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := must(t, guard.Config{MaxClients: 16})
+		none, _ := json.Marshal(g.Bans())
+		g.Ban(attacker, time.Hour)
+		bans, _ := json.Marshal(g.Bans())
+		stats, _ := json.Marshal(g.Stats())
+		until := time.Now().Add(time.Hour).Format(time.RFC3339Nano)
+		for got, want := range map[string]string{
+			string(none):  `[]`,
+			string(bans):  `[{"prefix":"192.0.2.66/32","until":"` + until + `","strikes":1}]`,
+			string(stats): `{"slots":16,"in_use":1,"banned":1,"bans":1,"evicted":0,"dropped":0,"shadow":false}`,
+		} {
+			if got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	})
+}
+
 func TestAZeroGuardKnowsNobody(t *testing.T) {
 	var g *guard.Guard
 	for _, g := range []*guard.Guard{g, new(guard.Guard), must(t, guard.Config{SkipBans: true})} {
 		g.ReportAddr(attacker, 1000)
 		g.Report(t.Context(), 1000)
-		if banned(g, attacker) || g.Unban(attacker) || g.Bans() != nil || g.Stats() != (guard.Stats{}) {
+		if banned(g, attacker) || g.Unban(attacker) || g.Ban(attacker, time.Hour) || g.Bans() == nil || len(g.Bans()) > 0 || g.Stats() != (guard.Stats{}) {
 			t.Error("it knows somebody")
 		}
 	}

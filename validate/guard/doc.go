@@ -33,7 +33,7 @@
 // # Who is a client
 //
 // An IPv4 address, or the /64 of an IPv6 address. Clients behind one address translation share it: a neighbour can have them
-// all banned with five probes, as with every ban by address. Keep offices and partners in [Rules].Allow, which are never
+// all banned with six probes, as with every ban by address. Keep offices and partners in [Rules].Allow, which are never
 // banned. What a web page makes the browsers of its visitors ask for does not count against them, where the browser says so
 // (over HTTPS and on localhost). A scanner that writes the same header, Sec-Fetch-Site, is refused as before but not counted
 // while it sends no credential.

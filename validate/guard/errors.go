@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/validate/internal/site"
 )
 
 // The rules of a Guard, as in [Error].Rule and Config.Points.
@@ -51,16 +52,24 @@ var replies = map[string]reply{
 	RuleUnderscore:      {deny.InvalidRequest, 0, "A header name has an underscore.", 1},
 	RuleFraming:         {deny.InvalidRequest, 0, "The length of the request is ambiguous.", 10},
 	RuleHostMismatch:    {deny.InvalidRequest, 0, "The request names two hosts.", 5},
-	RuleHostInvalid:     {deny.InvalidRequest, 0, "The Host header is missing or malformed.", 2},
-	RuleHost:            {deny.InvalidRequest, http.StatusMisdirectedRequest, "This server does not answer for that host.", 0},
-	RuleOrigin:          {deny.RequestRefused, http.StatusForbidden, "Requests from this origin are not accepted.", 0},
+	RuleHostInvalid:     replyTo(site.HostInvalid, 2),
+	RuleHost:            replyTo(site.HostUnknown, 0),
+	RuleOrigin:          replyTo(site.OriginUnknown, 0),
 	RuleProbe:           {deny.NotFound, 0, "", 20},
 	RuleAgent:           {deny.RequestRefused, http.StatusForbidden, "", 20},
 }
 
+func replyTo(f site.Fault, points int) reply {
+	code, status, message := f.Reply()
+	return reply{code, status, message, points}
+}
+
+// siteRules names what the check of hosts and origins finds.
+var siteRules = map[site.Fault]string{site.HostInvalid: RuleHostInvalid, site.HostUnknown: RuleHost, site.OriginUnknown: RuleOrigin}
+
 // roomPoints is what the refusals of the rooms inside cost, by code. What is not here never counts; no code of 500 and above
-// is. Weights are relative to a ban at DefaultBanPoints: a wrong key costs a twentieth, so that 20 guesses within minutes are
-// enough, while a client that is merely wrong about a schema or too fast needs 100 mistakes.
+// is. Weights are relative to a ban at DefaultBanPoints: a wrong key costs a twentieth, so that 21 guesses in half a minute are
+// enough, while a client that is merely wrong about a schema or too fast needs more than 100 mistakes.
 var roomPoints = map[deny.Code]int{
 	deny.InvalidRequest:       2, // contradictory credentials, malformed requests: clients do not send these by accident twice
 	deny.MissingCredentials:   1, // health checks and browsers do that
@@ -128,6 +137,16 @@ func refuse(rule string, cause error) *Error {
 		e.Message = r.code.Message()
 	}
 	return e
+}
+
+// As lets the Refuse functions of this module's packages answer with this refusal. It fills in what they write; programs have no
+// use for it.
+func (e *Error) As(target any) bool {
+	d, ok := target.(**deny.Denial)
+	if ok {
+		*d = e.denial()
+	}
+	return ok
 }
 
 // denial is the same refusal in the words of the package that writes it.

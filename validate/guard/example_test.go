@@ -1,12 +1,16 @@
 package guard_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/mantlet-go/mantlet/validate/guard"
 )
@@ -42,7 +46,7 @@ func Example() {
 	get("203.0.113.7", "http://localhost:11434/api/tags")
 	// Output:
 	// 200 hello
-	// 421 {"error":"This server does not answer for that host.","code":"invalid_request","request_id":"example"}
+	// 421 {"error":"This server does not answer for that host.","code":"request_refused","request_id":"example"}
 	// 403 {"error":"Requests from this address are not accepted.","code":"address_not_allowed","request_id":"example"}
 }
 
@@ -89,4 +93,66 @@ func ExampleGuard_Report() {
 	// 401 ""
 	// 429 "300"
 	// 192.0.2.1/32 1
+}
+
+// What an operator does while it serves: load the deny list anew when its file has changed, and list, add and lift bans over
+// HTTP. The second handler must be out of reach of clients.
+func ExampleGuard_Ban() {
+	dir, err := os.MkdirTemp("", "guard")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	list := filepath.Join(dir, "deny.txt")
+	os.WriteFile(list, []byte("203.0.113.0/24 # seen in May\n"), 0o600)
+
+	g, err := guard.New(guard.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	reload := func() error { // from a signal, a ticker, a request
+		f, err := os.Open(list)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		deny, err := guard.ParsePrefixes(f)
+		if err != nil {
+			return err // and the old list stays
+		}
+		return g.SetRules(guard.Rules{Deny: deny})
+	}
+	admin := http.NewServeMux()
+	admin.HandleFunc("POST /deny/reload", func(w http.ResponseWriter, r *http.Request) {
+		if err := reload(); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+		}
+	})
+	admin.HandleFunc("GET /bans", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(g.Bans()) })
+	admin.HandleFunc("PUT /bans/{addr}", func(w http.ResponseWriter, r *http.Request) {
+		addr, err := netip.ParseAddr(r.PathValue("addr"))
+		if err != nil || !g.Ban(addr, time.Hour) {
+			http.Error(w, "no such client", http.StatusBadRequest)
+		}
+	})
+	admin.HandleFunc("DELETE /bans/{addr}", func(w http.ResponseWriter, r *http.Request) {
+		addr, err := netip.ParseAddr(r.PathValue("addr"))
+		if err != nil || !g.Unban(addr) {
+			http.Error(w, "not banned", http.StatusNotFound)
+		}
+	})
+	for _, q := range []string{"POST /deny/reload", "PUT /bans/192.0.2.1", "DELETE /bans/192.0.2.1", "DELETE /bans/192.0.2.1", "GET /bans"} {
+		method, path, _ := strings.Cut(q, " ")
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		fmt.Println(strings.TrimSpace(fmt.Sprint(q, " ", w.Code, " ", w.Body)))
+	}
+	// Output:
+	// POST /deny/reload 200
+	// PUT /bans/192.0.2.1 200
+	// DELETE /bans/192.0.2.1 200
+	// DELETE /bans/192.0.2.1 404 not banned
+	// GET /bans 200 []
 }

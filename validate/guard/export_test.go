@@ -39,7 +39,7 @@ func (g *Guard) MatchAgent(ua string) string {
 }
 
 // CheckHost returns the rule a Host header breaks, or "".
-func (g *Guard) CheckHost(host string) string { return g.hosts.check(host) }
+func (g *Guard) CheckHost(host string) string { return siteRules[g.site.Host(host)] }
 
 // Score returns the client's points now, decayed.
 func (g *Guard) Score(a netip.Addr) float64 { return g.bans.score(a) }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/validate/internal/site"
 )
 
 // Defaults of [Config].
@@ -29,7 +29,8 @@ const (
 	// DefaultMaxHeaders is what Apache takes (LimitRequestFields).
 	DefaultMaxHeaders = 100
 
-	// DefaultBanPoints is the score of a ban: 5 probes, 20 wrong keys, or 100 bodies that do not fit the schema.
+	// DefaultBanPoints is the score of a ban. One a second, it takes 6 probes, 21 wrong keys or 107 bodies that do not fit the
+	// schema: a score decays between them.
 	DefaultBanPoints = 100
 	// DefaultHalfLife is the time in which a score halves. With it a client that errs every 10 seconds at a point each settles
 	// at a score of 87, below a ban.
@@ -72,12 +73,13 @@ type Config struct {
 	// Hosts lists what the Host header may say, against DNS rebinding and host header attacks: names or addresses, in any
 	// case, IPv6 in brackets, with a port when only that one is meant. A trailing dot of a name does not matter. Another
 	// host gets 421 (RFC 9110 sections 7.4 and 15.5.20: a host this server does not answer for), a malformed or missing one
-	// 400 (RFC 9112 section 3.2). Empty means that Host is not looked at; set it
-	// for everything that listens on localhost or in a private network.
+	// 400 (RFC 9112 section 3.2). Empty means that Host is not looked at, because a proxy on the same machine may keep names
+	// that only it knows; set it for everything that listens on localhost or in a private network. (The presets of package
+	// preset check the same way, and know the names of the loopback interface by themselves.)
 	Hosts []string
 	// Origins lists the web origins, such as https://chat.example.com, that may send requests from a page; another Origin
-	// gets 403. Requests without the header, from anything but a page, pass. Empty means that Origin is not looked at. The
-	// MCP specification wants servers to look at it.
+	// gets 403. Pages of the very host that they call pass too when Hosts is set, and so do requests without the header, from
+	// anything but a page. Empty means that Origin is not looked at. The MCP specification wants servers to look at it.
 	Origins []string
 
 	// MaxURL bounds the request target in bytes; beyond is 414. Zero means DefaultMaxURL.
@@ -158,8 +160,9 @@ type Guard struct {
 	rules   atomic.Pointer[rules]
 	proxies *exchange.Proxies
 	allow   string // the Allow header
-	hosts   *hosts // nil when none are set
-	origins map[string]bool
+	site    *site.Checker
+	named   bool    // Config.Hosts is set
+	pages   bool    // Config.Origins is set
 	probes  *paths  // nil with SkipProbes
 	agents  *agents // nil with SkipAgents
 	points  map[string]float64
@@ -216,24 +219,12 @@ func New(cfg Config) (*Guard, error) {
 	}
 	g.allow = strings.Join(cfg.Methods, ", ")
 
-	if len(cfg.Hosts) > 0 {
-		hs, bad := newHosts(cfg.Hosts)
-		for _, i := range bad {
-			fault("Hosts[%d] %q is no host", i, cfg.Hosts[i])
-		}
-		g.hosts = &hs
+	checker, bad := site.New(cfg.Hosts, cfg.Origins)
+	for _, s := range bad {
+		fault("%s", s)
 	}
-	if len(cfg.Origins) > 0 {
-		g.origins = make(map[string]bool, len(cfg.Origins))
-		for i, o := range cfg.Origins {
-			u, err := url.Parse(o)
-			if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != o || lower(o) != o ||
-				u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
-				fault("Origins[%d] %q is no origin as a browser writes it: scheme://host in lower case, with the port unless it is the scheme's", i, o)
-			}
-			g.origins[o] = true
-		}
-	}
+	g.site = checker
+	g.named, g.pages = len(cfg.Hosts) > 0, len(cfg.Origins) > 0
 
 	if list := table(fault, "Probes", cfg.Probes, cfg.SkipProbes, DefaultProbes); list != nil {
 		var bad []error
@@ -321,8 +312,8 @@ func (g *Guard) SetRules(r Rules) error {
 }
 
 // Check decides about a request at the time now, without writing a reply: nil, or an *[Error]. The first rule that is broken
-// decides, in this order: address, ban, method, URL, headers, host, origin, probe, agent. It counts nothing: [Guard.Handler]
-// does, or [Guard.ReportAddr].
+// decides, in this order: address, ban, method, URL, headers (header_size, duplicate_header, underscore, framing, host_mismatch),
+// host, origin, probe, agent. It counts nothing: [Guard.Handler] does, or [Guard.ReportAddr].
 //
 // Inside a room of this module the client's address is the one that the outermost trusted proxies tell.
 func (g *Guard) Check(r *http.Request, now time.Time) error {
@@ -384,16 +375,15 @@ func (g *Guard) form(r *http.Request) *Error {
 	if rule := g.header(r); rule != "" {
 		return refuse(rule, nil)
 	}
-	if g.hosts != nil {
-		if rule := g.hosts.check(r.Host); rule != "" {
-			return refuse(rule, nil)
+	if g.named {
+		if f := g.site.Host(r.Host); f != 0 {
+			return refuse(siteRules[f], nil)
 		}
 	}
-	if g.origins != nil {
-		for _, o := range r.Header["Origin"] {
-			if !g.origins[o] {
-				return refuse(RuleOrigin, nil)
-			}
+	if g.pages {
+		// A rebound name is the same host as its page's: only one that was checked is ours.
+		if f := g.site.Origin(r, g.named); f != 0 {
+			return refuse(siteRules[f], nil)
 		}
 	}
 	if g.probes != nil {
@@ -449,10 +439,23 @@ func (g *Guard) Unban(addr netip.Addr) bool {
 	return g.made() && g.bans != nil && g.bans.forget(g.bans.key(addr), time.Now())
 }
 
-// Bans returns the bans in force, in the order of their prefixes. It walks the whole table: it is for operators.
+// Ban bans the client with this address for that long from now, in place of a ban that it may have already; the next ban that it
+// earns is longer, as after any other. It reports false, and bans nobody, when length is not positive, the address is on
+// Rules.Allow or is that of no client, Config.SkipBans is set, or the table has no place but for other bans. For addresses that
+// are never to come back there is [Rules].Deny.
+func (g *Guard) Ban(addr netip.Addr, length time.Duration) bool {
+	if !g.made() || g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed || !g.bans.set(g.bans.key(addr), length, time.Now()) {
+		return false
+	}
+	g.banned(nil, addr, "operator", length)
+	return true
+}
+
+// Bans returns the bans in force, in the order of their prefixes; never nil, so that its JSON is a list. It walks the whole
+// table: it is for operators.
 func (g *Guard) Bans() []Ban {
 	if !g.made() || g.bans == nil {
-		return nil
+		return []Ban{}
 	}
 	return g.bans.list(time.Now())
 }
@@ -462,5 +465,7 @@ func (g *Guard) Stats() Stats {
 	if !g.made() || g.bans == nil {
 		return Stats{}
 	}
-	return g.bans.stats(time.Now())
+	st := g.bans.stats(time.Now())
+	st.Shadow = g.cfg.Shadow
+	return st
 }

@@ -82,7 +82,7 @@ func (g *Guard) Report(ctx context.Context, points int) {
 	if x == nil || !g.made() || points <= 0 {
 		return
 	}
-	addr := x.Addr(&http.Request{}, nil) // Handler has left it there
+	addr := x.KnownAddr() // Handler has asked
 	if length := g.add(addr, float64(points), time.Now()); length > 0 {
 		g.banned(x, addr, "report", length)
 	}

@@ -3,7 +3,6 @@ package guard
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"strings"
 	"unicode/utf8"
 )
@@ -96,26 +95,27 @@ func nibble(c byte) (byte, bool) {
 	return 0, false
 }
 
-// header checks names, sizes and multiplicity, and where the host stands. It returns the rule that is broken, or "".
+// header checks names, sizes and multiplicity, and where the host stands. It returns the rule that is broken, or "". Of several
+// it is always the same one: a map has no order, so all of it is looked at before anything is said.
 func (g *Guard) header(r *http.Request) string {
-	size, lines := 0, 0
+	size, lines, longest := 0, 0, 0
+	twice, underscore := false, false
 	for name, values := range r.Header {
-		if len(values) > 1 && !g.cfg.SkipDuplicateHeaders && single(name) {
-			return RuleDuplicateHeader
-		}
-		if !g.cfg.SkipUnderscores && strings.IndexByte(name, '_') >= 0 {
-			return RuleUnderscore
-		}
+		twice = twice || len(values) > 1 && single(name)
+		underscore = underscore || strings.IndexByte(name, '_') >= 0
 		lines += len(values)
 		for _, v := range values {
-			if len(v) > g.cfg.MaxHeaderValue {
-				return RuleHeaderSize
-			}
+			longest = max(longest, len(v))
 			size += len(name) + len(": ") + len(v) + len("\r\n")
 		}
 	}
-	if size > g.cfg.MaxHeaderBytes || lines > g.cfg.MaxHeaders {
+	switch {
+	case longest > g.cfg.MaxHeaderValue || size > g.cfg.MaxHeaderBytes || lines > g.cfg.MaxHeaders:
 		return RuleHeaderSize
+	case twice && !g.cfg.SkipDuplicateHeaders:
+		return RuleDuplicateHeader
+	case underscore && !g.cfg.SkipUnderscores:
+		return RuleUnderscore
 	}
 	if len(r.TransferEncoding) > 0 && r.Header["Content-Length"] != nil {
 		return RuleFraming
@@ -140,150 +140,6 @@ func single(name string) bool {
 		return true
 	}
 	return false
-}
-
-// host is a Host header in one spelling: a name in lower case without a trailing dot, or an address; and the port.
-type host struct {
-	name string
-	addr netip.Addr
-	port string
-}
-
-// maxHost is the longest name in the DNS (RFC 1035 section 2.3.4).
-const maxHost = 253
-
-// parseHost parses a Host header (RFC 9110 section 7.2): a name, IPv4 address or IPv6 literal, and an optional port. The name
-// is still in the case it came in.
-func parseHost(s string) (h host, ok bool) {
-	name, port := s, ""
-	if strings.HasPrefix(s, "[") {
-		end := strings.IndexByte(s, ']')
-		if end < 0 {
-			return h, false
-		}
-		name, port = s[1:end], s[end+1:]
-		if strings.IndexByte(name, '%') >= 0 {
-			return h, false // a zone means nothing to anybody else
-		}
-		a, err := netip.ParseAddr(name)
-		if err != nil || !a.Is6() {
-			return h, false
-		}
-		h.addr = a
-	} else {
-		if i := strings.IndexByte(s, ':'); i >= 0 {
-			name, port = s[:i], s[i:]
-		}
-		if name = strings.TrimSuffix(name, "."); !hostname(name) {
-			return h, false
-		}
-		if last := name[len(name)-1]; last >= '0' && last <= '9' {
-			// What ends in a number is an IPv4 address or nothing (WHATWG URL, "ends in a number"): 127.1 and 0x7f.1 are neither here.
-			if a, err := netip.ParseAddr(name); err == nil {
-				h.addr = a
-			} else if _, label, _ := cutLast(name, '.'); allDigits(label) {
-				return h, false
-			}
-		}
-		if !h.addr.IsValid() {
-			h.name = name
-		}
-	}
-	if port != "" {
-		if port[0] != ':' || len(port) > 6 || len(port) > 1 && !allDigits(port[1:]) {
-			return h, false
-		}
-		h.port = port[1:] // "example.com:" is example.com (RFC 3986 section 3.2.3)
-	}
-	return h, true
-}
-
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	if i := strings.LastIndexByte(s, sep); i >= 0 {
-		return s[:i], s[i+1:], true
-	}
-	return "", s, false
-}
-
-func allDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// hostname reports whether s is a name of labels of letters, digits, hyphens and underscores. Names in other scripts come in
-// their ASCII form (RFC 5891).
-func hostname(s string) bool {
-	if s == "" || len(s) > maxHost {
-		return false
-	}
-	label := 0
-	for i := 0; i <= len(s); i++ {
-		if i == len(s) || s[i] == '.' {
-			if label == 0 || label > 63 {
-				return false
-			}
-			label = 0
-			continue
-		}
-		if c := s[i]; !word(c) && c != '-' && c != '_' {
-			return false
-		}
-		label++
-	}
-	return true
-}
-
-// hosts is the set of Config.Hosts.
-type hosts struct {
-	names map[string][]string     // ports by name; "" is every port
-	addrs map[netip.Addr][]string // the same by address
-}
-
-func newHosts(list []string) (hs hosts, bad []int) {
-	hs = hosts{names: map[string][]string{}, addrs: map[netip.Addr][]string{}}
-	for i, s := range list {
-		h, ok := parseHost(s)
-		switch {
-		case !ok:
-			bad = append(bad, i)
-		case h.addr.IsValid():
-			hs.addrs[h.addr] = append(hs.addrs[h.addr], h.port)
-		default:
-			name := lower(h.name)
-			hs.names[name] = append(hs.names[name], h.port)
-		}
-	}
-	return hs, bad
-}
-
-// check returns the rule that a Host header breaks, or "". Without a port it may mean 80 or 443: the scheme the client used is
-// not known behind a proxy that ends TLS.
-func (hs *hosts) check(s string) string {
-	h, ok := parseHost(s)
-	if !ok {
-		return RuleHostInvalid
-	}
-	var ports []string
-	if h.addr.IsValid() {
-		ports = hs.addrs[h.addr]
-	} else {
-		var buf [maxHost]byte
-		name := buf[:copy(buf[:], h.name)]
-		for i := range name {
-			name[i] = lowerByte(name[i])
-		}
-		ports = hs.names[string(name)]
-	}
-	for _, p := range ports {
-		if p == "" || p == h.port || h.port == "" && (p == "80" || p == "443") {
-			return ""
-		}
-	}
-	return RuleHost
 }
 
 // foreignPage reports whether a request was made by a browser on behalf of another site, with nothing that such a page cannot

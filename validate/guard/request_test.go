@@ -3,6 +3,7 @@ package guard_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/memhttp"
 	"github.com/mantlet-go/mantlet/internal/raced"
 	"github.com/mantlet-go/mantlet/validate/guard"
@@ -552,4 +554,39 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The rules were found in a map, and so at random; logs and points must not depend on that.
+func TestOfSeveralFaultsOfAHeaderItIsAlwaysTheSameRule(t *testing.T) {
+	g := must(t, guard.Config{MaxHeaderValue: 100})
+	faults := []struct {
+		rule, name string
+		values     []string
+	}{
+		{guard.RuleHeaderSize, "X-Long", []string{strings.Repeat("a", 101)}},
+		{guard.RuleDuplicateHeader, "Authorization", []string{"a", "b"}},
+		{guard.RuleUnderscore, "X_real_ip", []string{"127.0.0.1"}},
+		{guard.RuleHostMismatch, "Host", []string{"other.example"}},
+	}
+	for first := range faults {
+		for range 200 {
+			r := httptest.NewRequest("GET", "/", nil)
+			for _, f := range faults[first:] {
+				r.Header[f.name] = f.values
+			}
+			var e *guard.Error
+			if err := g.Check(r, time.Now()); !errors.As(err, &e) || e.Rule != faults[first].rule {
+				t.Fatalf("%v, want %s", err, faults[first].rule)
+			}
+		}
+	}
+}
+
+// The rooms' Refuse functions find each other's errors this way.
+func TestAnErrorFillsInTheDenialThatOthersWrite(t *testing.T) {
+	err := must(t, guard.Config{}).Check(httptest.NewRequest("GET", "/.env", nil), time.Now())
+	var d *deny.Denial
+	if !errors.As(fmt.Errorf("wrapped: %w", err), &d) || d.Status() != 404 || d.Stage != "guard" {
+		t.Errorf("%+v", d)
+	}
 }

@@ -32,7 +32,7 @@
 // # Web pages
 //
 // A server on the visitor's machine is one DNS answer away from any web page (DNS rebinding), and a reverse proxy that sets
-// the Host header anew takes away the check that the server behind makes. So [Preset.Guard], which [Preset.Handler] includes,
+// the Host header anew takes away the check that the server behind makes. So [Preset.Front], which [Preset.Handler] includes,
 // looks at the Host and Origin headers: see [Preset] Hosts and Origins. Preflight requests (OPTIONS) are routed nowhere, and
 // bodies must be application/json, which no page may post to another site without one.
 //
@@ -42,7 +42,7 @@
 //
 //	api := preset.VLLM()
 //	for _, rt := range api.Routes {
-//		p.Handle(rt.Pattern, mantlet.Route{Body: rt.Body}, api.Guard(upstream))
+//		p.Handle(rt.Pattern, mantlet.Route{Body: rt.Body}, api.Front(upstream))
 //	}
 //
 // # What it is not
@@ -55,7 +55,8 @@
 //
 // # Changing one
 //
-// A Preset is a value: take routes away, add Optional ones or your own, and set Hosts. The functions for single endpoints,
+// A Preset is a value: take routes away, add Optional ones or your own, and set Hosts. [Preset.Configure] changes the Config of
+// all routes at once: a larger MaxBody, Shadow, a Logger. The functions for single endpoints,
 // and [Route.Config], take the names of further top-level members that clients may send. Self-hosted servers extend the
 // APIs:
 //

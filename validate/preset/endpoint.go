@@ -35,8 +35,8 @@ func (e *endpoint) validator(extra ...string) *validate.Validator {
 	return e.shared.Clone()
 }
 
-// config fits conversations with images in them. Text of a conversation may fill the body; the schema bounds the other
-// strings, at the places where it is known what they are. The number of values bounds the schema engine's time: it takes 5
+// config fits conversations with images in them. Text of a conversation may fill the body, of whatever MaxBody; the schema bounds
+// the other strings, at the places where it is known what they are. The number of values bounds the schema engine's time: it takes 5
 // to 15 microseconds for each that is not of the common kinds.
 func (e *endpoint) config(extra ...string) validate.Config {
 	values := e.values
@@ -48,7 +48,7 @@ func (e *endpoint) config(extra ...string) validate.Config {
 		Methods:     []string{http.MethodPost},
 		RequireBody: true,
 		MaxBody:     validate.DefaultMaxBody,
-		Limits:      validate.Limits{StringLen: validate.DefaultMaxBody, TotalKeys: 1 << 15, ArrayLen: max(e.values, 10_000), Nodes: values},
+		Limits:      validate.Limits{StringLen: -1, TotalKeys: 1 << 15, ArrayLen: max(e.values, 10_000), Nodes: values},
 	}
 }
 

@@ -1,6 +1,7 @@
 package preset_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -54,11 +55,11 @@ func ExampleOllama() {
 }
 
 // Routes for a router of your own; package mantlet's pipeline takes them the same way.
-func ExamplePreset_Guard() {
+func ExamplePreset_Front() {
 	model := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "{}") })
 	api, mux := preset.Anthropic(), http.NewServeMux()
 	for _, rt := range api.Routes {
-		h := api.Guard(model)
+		h := api.Front(model)
 		if rt.Body != nil {
 			h = rt.Body.Handler(h)
 		}
@@ -90,7 +91,7 @@ func ExampleMCP() {
 	}
 	// Output:
 	// mcp.example.com 200
-	// rebound.example 403
+	// rebound.example 421
 }
 
 // A server with extensions: its own sampling options may pass, and everything else stays checked.
@@ -118,4 +119,54 @@ func ExampleAnthropicMessages() {
 	err := preset.AnthropicMessages().Check([]byte(`{"model":"claude","messages":[{"role":"user","content":"hi"}]}`))
 	fmt.Println(err)
 	// Output: validate: schema_violation at /max_tokens (required): A required member is missing.
+}
+
+// What the preset refuses and a deployment needs: here num_gpu, one more property of the options.
+func ExamplePreset_Configure_options() {
+	api, err := preset.Ollama().Configure(func(rt preset.Route, cfg *validate.Config) {
+		var schema map[string]any
+		if err := json.Unmarshal(cfg.Schema, &schema); err != nil {
+			panic(err) // it is ours
+		}
+		defs := schema["$defs"].(map[string]any)
+		if options, ok := defs["ollamaOptions"].(map[string]any); ok {
+			options["properties"].(map[string]any)["num_gpu"] = map[string]any{"type": "integer", "minimum": 0, "maximum": 64}
+		}
+		cfg.Schema, _ = json.Marshal(schema)
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, rt := range api.Routes {
+		if rt.Pattern == "POST /api/generate" {
+			fmt.Println(rt.Body.Check([]byte(`{"model":"m","prompt":"hi","options":{"num_gpu":1}}`)))
+			fmt.Println(rt.Body.Check([]byte(`{"model":"m","prompt":"hi","options":{"num_gpu":65}}`)))
+		}
+	}
+	// Output:
+	// <nil>
+	// validate: schema_violation at /options/num_gpu (maximum): The number is too large.
+}
+
+// All routes at once: larger bodies, a first look without refusals, and one member more where the server has it.
+func ExamplePreset_Configure() {
+	api, err := preset.VLLM().Configure(func(rt preset.Route, cfg *validate.Config) {
+		if rt.Pattern == "POST /v1/chat/completions" {
+			*cfg = rt.Config("my_option")
+		}
+		cfg.MaxBody = 8 << 20
+		cfg.Shadow = true
+	})
+	fmt.Println(len(api.Routes), err)
+
+	_, err = preset.TGI().Configure(func(rt preset.Route, cfg *validate.Config) {
+		if rt.Pattern == "POST /generate" {
+			cfg.MaxBody = -1
+		}
+	})
+	fmt.Println(err != nil)
+	// Output:
+	// 9 <nil>
+	// true
 }

@@ -2,9 +2,11 @@ package preset_test
 
 import (
 	"encoding/base64"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
+	files "github.com/mantlet-go/mantlet/internal/filetype/samples"
 	"github.com/mantlet-go/mantlet/validate"
 	"github.com/mantlet-go/mantlet/validate/preset"
 )
@@ -99,9 +101,22 @@ func TestAFileInARequestIsOfItsType(t *testing.T) {
 }
 
 func TestBase64InARequestIsStrict(t *testing.T) {
-	media(t, []string{"UklGRg==", aPDF}, []string{"UklGRg", "UklGRh==", "Ukl GRg==", "UklGRg==\\n", "UklG_-==", "%%%"}, map[string]func(string) error{
-		"openai audio":       at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"wav"}}]}]}`),
+	rng := rand.New(rand.NewPCG(1, 2))
+	aWAV, anMP3 := base64.StdEncoding.EncodeToString(files.WAV(1, 1, 16, make([]byte, 64))), base64.StdEncoding.EncodeToString(files.MP3(rng, 8))
+	strange := []string{"UklGRg", "UklGRh==", "Ukl GRg==", "UklGRg==\\n", "UklG_-==", "%%%", "TVqQAAMAAAAEAAAA//8AALgAAAA="}
+	media(t, []string{aWAV}, append(strange, aPDF, "UklGRg==", anMP3, aWAV[:len(aWAV)-4]), map[string]func(string) error{
+		"openai audio": at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"wav"}}]}]}`),
+	})
+	media(t, []string{anMP3}, append(strange, aPDF, "UklGRg==", "SUQzBAAA", aWAV), map[string]func(string) error{
+		"openai audio":    at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"mp3"}}]}]}`),
+		"responses audio": at(preset.OpenAIResponses(), `{"model":"m","input":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"@","format":"mp3"}}]}]}`),
+	})
+	media(t, []string{aPDF}, append(strange, aWAV, aPDF[:len(aPDF)-8]), map[string]func(string) error{
+		"openai file":        at(preset.OpenAIChat(), `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"@"}}]}]}`),
+		"responses file":     at(preset.OpenAIResponses(), `{"model":"m","input":[{"role":"user","content":[{"type":"input_file","filename":"a.pdf","file_data":"@"}]}]}`),
 		"anthropic document": at(preset.AnthropicMessages(), `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"@"}}]}]}`),
-		"llama.cpp media":    at(body(t, "llamacpp", "POST /completion"), `{"prompt":{"prompt_string":"x","multimodal_data":["@"]}}`),
+	})
+	media(t, []string{"UklGRg==", aPDF}, strange[:6], map[string]func(string) error{
+		"llama.cpp media": at(body(t, "llamacpp", "POST /completion"), `{"prompt":{"prompt_string":"x","multimodal_data":["@"]}}`),
 	})
 }

@@ -1,12 +1,11 @@
 package preset
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -14,10 +13,11 @@ import (
 	"github.com/mantlet-go/mantlet/internal/exchange"
 	"github.com/mantlet-go/mantlet/internal/route"
 	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/internal/site"
 )
 
 // Preset is what the clients of one kind of server may do. The zero Preset allows nothing. Change the fields before Handler
-// or Guard is called, not after; both copy them.
+// or Front is called, not after; both copy them.
 type Preset struct {
 	// Name is the name that [ByName] knows it under.
 	Name string
@@ -26,12 +26,12 @@ type Preset struct {
 	// Optional are routes that some deployments need and most do not. Append them to Routes to open them.
 	Optional []Route
 	// Hosts are the hosts that clients may name, without port ("ai.example.com", "[::1]") for any port, or with one for just
-	// that. Empty means: those of the loopback interface for requests that arrive there, and any for others. (A server on
-	// loopback behind another proxy that keeps the Host header needs Hosts.) [MCP] sets the loopback hosts, wherever it
-	// listens.
+	// that, in any case. Another host gets 421, a malformed one 400, as with package guard. Empty means: those of the loopback
+	// interface for requests that arrive there, and any for others. (A server on loopback behind another proxy that keeps the
+	// Host header needs Hosts.) [MCP] sets the loopback hosts, wherever it listens.
 	Hosts []string
-	// Origins are the origins ("https://app.example.com") of web pages that may call, besides pages of the same host. It is
-	// no CORS policy: preflight requests are not answered.
+	// Origins are the origins ("https://app.example.com") of web pages that may call, besides pages of the same host; others
+	// get 403. It is no CORS policy: preflight requests are not answered.
 	Origins []string
 
 	headers func(*http.Request) *deny.Denial // further rules of the protocol
@@ -45,7 +45,9 @@ type Route struct {
 	// Body checks the request body. Nil means that the route takes none.
 	Body *validate.Validator
 
-	endpoint *endpoint
+	endpoint   *endpoint
+	made       *validate.Validator // what this package has put into Body
+	configured *validate.Config    // by Configure
 }
 
 // Config returns what Body is made of, as a start for your own, with the names of further top-level members as in
@@ -60,7 +62,8 @@ func (rt Route) Config(extra ...string) validate.Config {
 // post returns the routes of an endpoint under one or more paths.
 func post(e *endpoint, paths ...string) (routes []Route) {
 	for _, p := range paths {
-		routes = append(routes, Route{Pattern: "POST " + p, Body: e.validator(), endpoint: e})
+		v := e.validator()
+		routes = append(routes, Route{Pattern: "POST " + p, Body: v, endpoint: e, made: v})
 	}
 	return routes
 }
@@ -91,9 +94,57 @@ func ByName(name string) (Preset, bool) {
 	return p(), true
 }
 
-// Handler returns a handler that runs next for requests that the preset allows, with the checks of [Preset.Guard] first, then
-// the route, then the body. Refusals are in the form that the clients of the path parse. It panics when next is nil or a
-// pattern is malformed or there twice. The handler is safe for concurrent use.
+// MarshalText returns the name of the preset, and UnmarshalText makes p the preset of that name, one of [Names]: for
+// [flag.TextVar] and files of settings.
+func (p Preset) MarshalText() ([]byte, error) { return []byte(p.Name), nil }
+
+// UnmarshalText is described at [Preset.MarshalText].
+func (p *Preset) UnmarshalText(name []byte) error {
+	known, ok := ByName(string(name))
+	if !ok {
+		return fmt.Errorf("preset: want one of %s", strings.Join(Names(), ", "))
+	}
+	*p = known
+	return nil
+}
+
+// Configure returns a copy of the preset in which change has had its say about every route with a body, Optional ones too: a
+// larger MaxBody, Shadow, a Logger, Encodings. cfg is what the route's Body is made of, after earlier calls of Configure; to
+// open further top-level members as in [OpenAIChat], assign *cfg = rt.Config("name"). A route whose Body you have replaced, or
+// that is your own, is left alone. The error joins what [validate.New] finds, by pattern; compiling all takes some milliseconds.
+func (p Preset) Configure(change func(rt Route, cfg *validate.Config)) (Preset, error) {
+	var faults []error
+	each := func(routes []Route) []Route {
+		routes = slices.Clone(routes)
+		for i := range routes {
+			rt := &routes[i]
+			if rt.endpoint == nil || rt.Body != rt.made {
+				continue
+			}
+			cfg := rt.Config()
+			if rt.configured != nil {
+				cfg = *rt.configured
+			}
+			change(*rt, &cfg)
+			v, err := validate.New(cfg)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("preset: route %q: %w", rt.Pattern, err))
+			}
+			rt.Body, rt.made, rt.configured = v, v, &cfg
+		}
+		return routes
+	}
+	p.Routes, p.Optional = each(p.Routes), each(p.Optional)
+	if len(faults) > 0 {
+		return Preset{}, errors.Join(faults...)
+	}
+	return p, nil
+}
+
+// Handler returns a handler that runs next for requests that the preset allows, with the checks of Host and Origin of
+// [Preset.Front] first, then the route, then for [MCP] the headers of the protocol, then the body. Refusals are in the form that
+// the clients of the path parse. It panics when next is nil, a pattern is malformed or there twice, or an entry of Hosts or
+// Origins is none. The handler is safe for concurrent use.
 func (p Preset) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("preset: Preset.Handler: next is nil")
@@ -107,20 +158,46 @@ func (p Preset) Handler(next http.Handler) http.Handler {
 		mux.Handle(r.Pattern, checked(p.headers, body(next))) // only here: an unknown path is 404 whatever the headers say
 	}
 	p.headers = nil
-	return p.Guard(mux)
+	return logged(p.Front(p.inOwnForm(mux)))
 }
 
-// Guard returns a handler that runs next for requests whose headers are right: Host and Origin, and for [MCP] what the
-// protocol says of its own headers. It takes the wish for another protocol (Upgrade) off them, since no API here has one and a
-// reverse proxy would hand the client a pipe to the server behind. It is for routers of your own; [Preset.Handler] includes it.
-// It panics when next is nil.
-func (p Preset) Guard(next http.Handler) http.Handler {
-	if next == nil {
-		panic("preset: Preset.Guard: next is nil")
+// logged leaves a record, at Debug, of what is refused before a body is looked at; validators log themselves.
+func logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		next.ServeHTTP(w, r)
+		var e *validate.Error
+		if d := x.Denial(); d != nil && d.Stage == stage && !errors.As(d.Cause, &e) && slog.Default().Enabled(x, slog.LevelDebug) {
+			slog.LogAttrs(x, slog.LevelDebug, "preset: request refused", slog.String("request_id", x.ID()), slog.Int("status", d.Status()),
+				slog.String("code", string(d.Code)), slog.String("message", d.Text())) // without any value of the request
+		}
+	})
+}
+
+// inOwnForm has paths that nobody knows below /api/ refused in the form of Ollama's clients, where the server is Ollama: a
+// typing error would be answered in a form they do not read.
+func (p Preset) inOwnForm(next http.Handler) http.Handler {
+	if p.Name != "ollama" {
+		return next
 	}
-	p.Hosts, p.Origins = slices.Clone(p.Hosts), slices.Clone(p.Origins)
-	next = checked(p.headers, next)
-	return checked(p.admit, route.NoUpgrade(next))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			r = deny.Prefer(r, deny.Ollama)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Front returns a handler that runs next for requests whose headers are right: Host and Origin, and for [MCP] what the
+// protocol says of its own headers. It takes the wish for another protocol (Upgrade) off them, since no API here has one and a
+// reverse proxy would hand the client a pipe to the server behind. It is for routers of your own, in front of a route's handler;
+// [Preset.Handler] includes it. It panics when next is nil, or an entry of Hosts or Origins is none.
+func (p Preset) Front(next http.Handler) http.Handler {
+	if next == nil {
+		panic("preset: Preset.Front: next is nil")
+	}
+	return checked(p.front(), route.NoUpgrade(checked(p.headers, next)))
 }
 
 // stage is the room's name in records.
@@ -142,50 +219,30 @@ func checked(check func(*http.Request) *deny.Denial, next http.Handler) http.Han
 	})
 }
 
-// admit refuses what a web page sends from elsewhere.
-func (p Preset) admit(r *http.Request) *deny.Denial {
-	if !p.knows(r) {
-		return refuse(http.StatusForbidden, "The Host header names no host of this server.", "preset: host %.100q is not one of Hosts", r.Host)
+// front is the check of Host and Origin. It panics for entries that are none.
+func (p Preset) front() func(*http.Request) *deny.Denial {
+	c, faults := site.New(p.Hosts, p.Origins)
+	if len(faults) > 0 {
+		panic("preset: Preset." + strings.Join(faults, "; "))
 	}
-	for _, origin := range r.Header["Origin"] {
-		if !slices.Contains(p.Origins, origin) && !sameHost(origin, r.Host) {
-			return refuse(http.StatusForbidden, "Web pages of this origin may not call.", "preset: origin %.100q is not one of Origins", origin)
+	named := len(p.Hosts) > 0
+	return func(r *http.Request) *deny.Denial {
+		f := site.Loopback(r)
+		if named {
+			f = c.Host(r.Host)
 		}
+		header, value := "Host", r.Host
+		if f == 0 {
+			f = c.Origin(r, true)
+			header, value = "Origin", r.Header.Get("Origin")
+		}
+		if f == 0 {
+			return nil
+		}
+		code, status, message := f.Reply()
+		return &deny.Denial{Code: code, HTTPStatus: status, Message: message, Stage: stage,
+			Cause: fmt.Errorf("preset: %s %.100q is not one of %ss", header, value, header)}
 	}
-	return nil
-}
-
-// knows reports whether the Host header is right.
-func (p Preset) knows(r *http.Request) bool {
-	name := hostname(r.Host)
-	if len(p.Hosts) > 0 {
-		return slices.ContainsFunc(p.Hosts, func(h string) bool { return strings.EqualFold(h, r.Host) || strings.EqualFold(h, name) })
-	}
-	// Who calls over loopback calls it by name. Everything else is a name of somebody's that leads here.
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return !ok || !loopback(hostname(addr.String())) || loopback(name)
-}
-
-// hostname takes the port off.
-func hostname(hostport string) string {
-	if i := strings.LastIndexByte(hostport, ':'); i >= 0 && !strings.HasSuffix(hostport, "]") {
-		return hostport[:i]
-	}
-	return hostport
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// sameHost reports whether the page is of the host that it calls. The scheme does not count: TLS may end before us.
-func sameHost(origin, host string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host) && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 // refuse is a refusal by status; the cause is for the operator.

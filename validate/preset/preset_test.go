@@ -159,7 +159,7 @@ func TestRealClientRequestsPass(t *testing.T) {
 			{"type":"image_url","image_url":{"url":"https://upload.wikimedia.org/wikipedia/commons/a/a7/Camponotus_flavomarginatus_ant.jpg"}},
 			{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==","detail":"low"}}]}]}`},
 		{"openai: audio and file", chat, `{"model":"gpt-4o-audio-preview","modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"},"messages":[{"role":"user","content":[
-			{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo=","filename":"a.pdf"}}]}]}`},
+			{"type":"input_audio","input_audio":{"data":"UklGRmQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","format":"wav"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKeHJlZgowIDEKMDAwMDAwMDAwMCA2NTUzNSBmIAp0cmFpbGVyPDwvUm9vdCAxIDAgUj4+CnN0YXJ0eHJlZgoyNwolJUVPRgo=","filename":"a.pdf"}}]}]}`},
 		{"openai: reasoning model", chat, `{"model":"o4-mini","messages":[{"role":"developer","content":"x"},{"role":"user","content":"x"}],
 			"reasoning_effort":"high","max_completion_tokens":100000,"verbosity":"low","service_tier":"flex","store":true,"metadata":{"team":"a"},
 			"prompt_cache_key":"k","safety_identifier":"s","logprobs":true,"top_logprobs":20}`},

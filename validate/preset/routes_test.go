@@ -2,10 +2,13 @@ package preset_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,8 +18,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/exchange"
+	files "github.com/mantlet-go/mantlet/internal/filetype/samples"
 	"github.com/mantlet-go/mantlet/internal/memhttp"
 	"github.com/mantlet-go/mantlet/validate"
+	"github.com/mantlet-go/mantlet/validate/guard"
 	"github.com/mantlet-go/mantlet/validate/preset"
 )
 
@@ -258,6 +265,7 @@ func TestARefusalSpeaksTheLanguageOfThePath(t *testing.T) {
 	for path, want := range map[string]string{
 		"/api/chat":            `{"error":"The value has the wrong type.","code":"schema_violation","param":"/messages/0","request_id":"id"}`,
 		"/api/pull":            `{"error":"There is nothing at this path.","code":"not_found","request_id":"id"}`,
+		"/api/chats":           `{"error":"There is nothing at this path.","code":"not_found","request_id":"id"}`,
 		"/v1/chat/completions": `{"error":{"message":"The array has too few elements.","type":"invalid_request_error","param":"/messages","code":"schema_violation","request_id":"id"}}`,
 		"/v1/messages":         `{"type":"error","error":{"type":"invalid_request_error","message":"The array has too few elements.","code":"schema_violation","param":"/messages"},"request_id":"id"}`,
 		"/v1/nothing":          `{"error":{"message":"There is nothing at this path.","type":"invalid_request_error","param":null,"code":"not_found","request_id":"id"}}`,
@@ -283,7 +291,9 @@ func TestTheZeroPresetAllowsNothing(t *testing.T) {
 	}
 	for name, f := range map[string]func(){
 		"Handler":          func() { p.Handler(nil) },
-		"Guard":            func() { p.Guard(nil) },
+		"Front":            func() { p.Front(nil) },
+		"a host":           func() { preset.Preset{Hosts: []string{"https://ai.example.com"}}.Handler(http.NotFoundHandler()) },
+		"an origin":        func() { preset.Preset{Origins: []string{"app.example.com"}}.Front(http.NotFoundHandler()) },
 		"a relative path":  func() { preset.MCP("mcp") },
 		"a wildcard":       func() { preset.MCP("/{x}") },
 		"a bodyless route": func() { preset.Route{Pattern: "GET /"}.Config() },
@@ -306,7 +316,7 @@ func TestAPresetIsAValue(t *testing.T) {
 	r := httptest.NewRequest("GET", "/mcp", nil)
 	r.Host, r.Header = "evil.example", http.Header{"Accept": {"text/event-stream"}}
 	w := httptest.NewRecorder()
-	if h.ServeHTTP(w, r); w.Code != 403 {
+	if h.ServeHTTP(w, r); w.Code != 421 {
 		t.Errorf("a handler follows a later change: %d", w.Code)
 	}
 	if fresh := preset.MCP("/mcp"); fresh.Hosts[0] != "localhost" || fresh.Routes[0].Pattern != "POST /mcp" {
@@ -332,6 +342,202 @@ func TestARouteCanBeChangedThroughItsConfig(t *testing.T) {
 	}
 	if w, _ := send(t, preset.Ollama(), request{method: "POST", path: "/api/chat", body: `{"model":"m","my_option":1}`}); w.Code != 422 {
 		t.Errorf("the preset itself changed: %d", w.Code)
+	}
+}
+
+func TestANameInAFlagOrAFileIsAPreset(t *testing.T) {
+	for _, name := range preset.Names() {
+		var p preset.Preset
+		b, err := json.Marshal(map[string]string{"preset": name})
+		if err == nil {
+			err = json.Unmarshal(b, &struct{ Preset *preset.Preset }{&p})
+		}
+		if text, _ := p.MarshalText(); err != nil || string(text) != name || len(p.Routes) == 0 {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if p := preset.TGI(); p.UnmarshalText([]byte("none")) == nil || p.Name != "tgi" {
+		t.Errorf("an unknown name: %q", p.Name)
+	}
+}
+
+// What is refused before a body is looked at shows in the log, at Debug, without a value of the request.
+func TestRefusalsOfRoutesAndHostsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(old)
+	p := preset.Ollama()
+	p.Hosts = []string{"localhost"}
+	for _, host := range []string{"localhost", "canary.example"} {
+		r := httptest.NewRequest("GET", "/canary", nil)
+		r.Host = host
+		p.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if got := log.String(); !strings.Contains(got, "status=404") || !strings.Contains(got, "status=421") || strings.Contains(got, "canary") {
+		t.Error(got)
+	}
+}
+
+// A typing error below /api/ has the form that Ollama's clients read, also where a room further out owns the form of errors.
+func TestAWrongPathOfOllamaIsRefusedInItsForm(t *testing.T) {
+	own := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x, w, r := exchange.Enter(w, r)
+			defer x.Leave()
+			x.OwnErrors(deny.Auto) // as sanitize.Errors does
+			next.ServeHTTP(w, r)
+		})
+	}
+	for _, h := range []http.Handler{preset.Ollama().Handler(http.NotFoundHandler()), own(preset.Ollama().Handler(http.NotFoundHandler()))} {
+		for path, want := range map[string]string{"/api/chats": `{"error":"There`, "/v1/chats": `{"error":{"message"`, "/api/chat": `{"error":"The method`} {
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, httptest.NewRequest("GET", path, nil)); !strings.HasPrefix(w.Body.String(), want) {
+				t.Errorf("%s: %s", path, w.Body)
+			}
+		}
+	}
+	r := httptest.NewRequest("GET", "/api/chats", nil)
+	r.Header.Set("Accept", "application/problem+json")
+	w := httptest.NewRecorder()
+	if preset.Ollama().Handler(http.NotFoundHandler()).ServeHTTP(w, r); w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+// Host and Origin, then the route, then the headers of the protocol, then the body.
+func TestTheOrderOfTheChecks(t *testing.T) {
+	for name, c := range map[string]struct {
+		path, host, accept, body string
+		want                     int
+	}{
+		"all wrong":             {"/none", "evil.example", "text/html", "x", 421},
+		"no such route":         {"/none", "localhost", "text/html", "x", 404},
+		"headers before bodies": {"/mcp", "localhost", "text/html", "x", 406},
+		"a body that is none":   {"/mcp", "localhost", "*/*", "x", 400},
+	} {
+		r := httptest.NewRequest("POST", c.path, strings.NewReader(c.body))
+		r.Host, r.Header = c.host, http.Header{"Accept": {c.accept}, "Content-Type": {"application/json"}}
+		w := httptest.NewRecorder()
+		if preset.MCP("/mcp").Handler(http.NotFoundHandler()).ServeHTTP(w, r); w.Code != c.want {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// One fault has one answer, whoever finds it.
+func TestAGuardAndAPresetAnswerAlikeAboutHostAndOrigin(t *testing.T) {
+	p := preset.Ollama()
+	p.Hosts, p.Origins = []string{"AI.example.com", "[2001:db8::1]:8443"}, []string{"https://app.example.com"}
+	g, err := guard.New(guard.Config{Hosts: p.Hosts, Origins: p.Origins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"ai.example.com", "", 200}, {"ai.example.com.", "", 200}, {"Ai.Example.com:11434", "", 200}, {"[2001:DB8:0::1]:8443", "", 200}, {"[2001:db8::1]", "", 421},
+		{"evil.example", "", 421}, {"", "", 400}, {"a b", "", 400}, {"[::1%25lo]", "", 400}, {"127.1", "", 400},
+		{"ai.example.com", "https://app.example.com", 200}, {"ai.example.com", "http://app.example.com", 403}, {"ai.example.com", "null", 403},
+		{"ai.example.com", "https://ai.example.com", 200}, {"ai.example.com:443", "https://ai.example.com", 200}, {"ai.example.com:8443", "https://ai.example.com", 403},
+	} {
+		var answers [2]string
+		for i, h := range []http.Handler{g.Handler(ok), p.Front(ok)} {
+			r := httptest.NewRequest("GET", "/api/tags", nil)
+			r.Host, r.Header = c.host, http.Header{"X-Request-Id": {"id"}}
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != c.want {
+				t.Errorf("%d: host %q, origin %q: %d, want %d", i, c.host, c.origin, w.Code, c.want)
+			}
+			answers[i] = w.Body.String()
+		}
+		if answers[0] != answers[1] {
+			t.Errorf("host %q, origin %q: a guard says %s, a preset %s", c.host, c.origin, answers[0], answers[1])
+		}
+	}
+}
+
+func TestConfigureChangesEveryRouteAndKeepsTheRest(t *testing.T) {
+	own, err := validate.New(validate.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := preset.VLLM()
+	p.Routes[1].Body = own
+	first, err := p.Configure(func(_ preset.Route, cfg *validate.Config) { cfg.MaxBody = 300 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := first.Configure(func(rt preset.Route, cfg *validate.Config) {
+		if cfg.MaxBody != 300 {
+			t.Errorf("%s: the first change is lost", rt.Pattern)
+		}
+		if rt.Pattern == "POST /v1/chat/completions" {
+			*cfg = rt.Config("my_option")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Routes[1].Body != own || second.Routes[len(second.Routes)-1].Body != nil {
+		t.Error("a route of another kind was changed")
+	}
+	const ask = `{"model":"m","messages":[{"role":"user","content":"%s"}],"my_option":1}`
+	for name, c := range map[string]struct {
+		p    preset.Preset
+		path string
+		body string
+		want int
+	}{
+		"opened":         {second, "/v1/chat/completions", fmt.Sprintf(ask, strings.Repeat("a", 300)), 200},
+		"still closed":   {first, "/v1/chat/completions", fmt.Sprintf(ask, "a"), 422},
+		"bounded":        {second, "/v1/embeddings", `{"model":"m","input":"` + strings.Repeat("a", 300) + `"}`, 413},
+		"itself":         {p, "/v1/embeddings", `{"model":"m","input":"` + strings.Repeat("a", 300) + `"}`, 200},
+		"the same group": {preset.VLLM(), "/v1/embeddings", `{"model":"m","input":"` + strings.Repeat("a", 300) + `"}`, 200},
+	} {
+		if w, _ := send(t, c.p, request{method: "POST", path: c.path, body: c.body}); w.Code != c.want {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	_, err = preset.Ollama().Configure(func(_ preset.Route, cfg *validate.Config) { cfg.MaxBody = -1 })
+	if err == nil || !strings.Contains(err.Error(), `"POST /api/chat"`) || !strings.Contains(err.Error(), `"POST /v1/messages"`) {
+		t.Errorf("faults: %v", err)
+	}
+}
+
+// A raised MaxBody is the only bound that has to be raised.
+func TestALargerBodyMayHoldALargerTextOrImage(t *testing.T) {
+	larger := func(p preset.Preset) preset.Preset {
+		p, err := p.Configure(func(_ preset.Route, cfg *validate.Config) { cfg.MaxBody = 8 << 20 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	text := strings.Repeat("word ", 6<<20/5)
+	picture := base64.StdEncoding.EncodeToString(files.WithChunk(files.Blank(9, 9), "teSt", make([]byte, 6<<20/4*3)))
+	ollama, vllm, claude := larger(preset.Ollama()), larger(preset.VLLM()), larger(preset.Anthropic())
+	for name, c := range map[string]struct {
+		p          preset.Preset
+		path, body string
+	}{
+		"ollama text":     {ollama, "/api/generate", `{"model":"m","prompt":"` + text + `"}`},
+		"ollama image":    {ollama, "/api/chat", `{"model":"m","messages":[{"role":"user","content":"x","images":["` + picture + `"]}]}`},
+		"ollama embed":    {ollama, "/api/embed", `{"model":"m","input":"` + text + `"}`},
+		"openai text":     {vllm, "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"` + text + `"}]}`},
+		"openai image":    {vllm, "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + picture + `"}}]}]}`},
+		"openai prompt":   {vllm, "/v1/completions", `{"model":"m","prompt":"` + text + `"}`},
+		"anthropic text":  {claude, "/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"` + text + `"}]}`},
+		"anthropic image": {claude, "/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + picture + `"}}]}]}`},
+	} {
+		if w, reached := send(t, c.p, request{method: "POST", path: c.path, body: c.body}); w.Code != 200 || reached == "" {
+			t.Errorf("%s: %d %.300s", name, w.Code, w.Body)
+		}
 	}
 }
 
@@ -371,11 +577,11 @@ func TestAWebPageCannotReachAServerOnLoopback(t *testing.T) {
 		{"by name", open, "127.0.0.1:11434", "LocalHost:11434", "", 299},
 		{"over IPv6", open, "[::1]:11434", "[::1]:11434", "", 299},
 		{"mapped", open, "[::ffff:127.0.0.1]:11434", "127.1.2.3", "", 299},
-		{"a rebound name", open, "127.0.0.1:11434", "evil.example:11434", "", 403},
-		{"a rebound name over IPv6", open, "[::1]:11434", "evil.example:11434", "http://evil.example:11434", 403},
-		{"the address that is every interface", open, "127.0.0.1:6277", "0.0.0.0:6277", "", 403},
-		{"a name below localhost", open, "127.0.0.1:11434", "localhost.evil.example", "", 403},
-		{"no host", open, "127.0.0.1:11434", "", "", 403},
+		{"a rebound name", open, "127.0.0.1:11434", "evil.example:11434", "", 421},
+		{"a rebound name over IPv6", open, "[::1]:11434", "evil.example:11434", "http://evil.example:11434", 421},
+		{"the address that is every interface", open, "127.0.0.1:6277", "0.0.0.0:6277", "", 421},
+		{"a name below localhost", open, "127.0.0.1:11434", "localhost.evil.example", "", 421},
+		{"no host", open, "127.0.0.1:11434", "", "", 400},
 		{"a server of the network", open, "10.0.0.5:8080", "ai.corp.example", "", 299},
 		{"a page of another site", open, "10.0.0.5:8080", "ai.corp.example", "https://evil.example", 403},
 		{"a page without an origin", open, "10.0.0.5:8080", "ai.corp.example", "null", 403},
@@ -383,13 +589,13 @@ func TestAWebPageCannotReachAServerOnLoopback(t *testing.T) {
 		{"a page of the same host, other port", open, "10.0.0.5:8080", "ai.corp.example", "https://ai.corp.example:444", 403},
 		{"a known host", named, "127.0.0.1:1", "AI.example.com:443", "", 299},
 		{"a known host and port", named, "127.0.0.1:1", "[2001:db8::1]:8443", "", 299},
-		{"a known host on another port", named, "127.0.0.1:1", "[2001:db8::1]:8444", "", 403},
-		{"loopback where it is not listed", named, "127.0.0.1:1", "localhost", "", 403},
+		{"a known host on another port", named, "127.0.0.1:1", "[2001:db8::1]:8444", "", 421},
+		{"loopback where it is not listed", named, "127.0.0.1:1", "localhost", "", 421},
 		{"a known page", named, "127.0.0.1:1", "ai.example.com", "https://app.example.com", 299},
 		{"a known page in clear", named, "127.0.0.1:1", "ai.example.com", "http://app.example.com", 403},
 		{"MCP for a client on the machine", mcp, "127.0.0.1:3000", "localhost:3000", "", 299},
-		{"MCP by a rebound name (CVE-2026-34742)", mcp, "127.0.0.1:3000", "evil.example:3000", "", 403},
-		{"MCP on any interface by a rebound name", mcp, "10.0.0.5:3000", "evil.example:3000", "", 403},
+		{"MCP by a rebound name (CVE-2026-34742)", mcp, "127.0.0.1:3000", "evil.example:3000", "", 421},
+		{"MCP on any interface by a rebound name", mcp, "10.0.0.5:3000", "evil.example:3000", "", 421},
 		{"MCP for a page of another site (CVE-2026-33252)", mcp, "127.0.0.1:3000", "localhost:3000", "https://evil.example", 403},
 		{"MCP for a page on the machine that is not listed", mcp, "127.0.0.1:3000", "localhost:3000", "http://localhost:6274", 403},
 	} {
@@ -481,7 +687,7 @@ func TestMCPHeadersMustHaveTheirForm(t *testing.T) {
 // Every bound that cites an advisory is fired at by a test here, and nothing is left of a merge patch.
 func TestEverySchemaIsWholeAndEveryAdvisoryItCitesIsTested(t *testing.T) {
 	var tests strings.Builder
-	for _, f := range []string{"preset_test.go", "advisories_test.go", "routes_test.go"} {
+	for _, f := range []string{"preset_test.go", "advisories_test.go", "routes_test.go", "hostile_test.go"} {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)

@@ -32,6 +32,20 @@ var (
 // Ollama returns the inference part of Ollama's API, and the OpenAI and Anthropic APIs that it speaks too. What manages models
 // is for the operator and not there: create, pull, push, copy, delete, blobs (CVE-2026-7482 reads the server's memory through
 // create and push; CVE-2024-37032, -39719, -39720, -39721, -39722 and -12886 all need one of them).
+//
+// Some of what Ollama's own documentation shows is refused too, because it changes the server for everybody:
+//
+//   - keep_alive of 0 (unloads the model under those who use it) and of -1 or any negative time (pins it in memory): 422. More
+//     than none and less than two days passes.
+//   - options num_gpu, main_gpu, num_thread, num_batch, numa, use_mmap, use_mlock and low_vram, with which a request loads the
+//     model anew, and a num_ctx of more than 131,072, memory that is taken before the first token: 422.
+//   - template, beyond the empty one: a program for the server to run: 422.
+//   - bodies without a Content-Type of application/json, as curl -d sends them: 415. They are what a web page may post to
+//     localhost without being asked. Add -H 'Content-Type: application/json'; there is no switch for it.
+//
+// To allow one of the others, edit the schema of the route in [Preset.Configure] with encoding/json: the places are
+// $defs.keepAlive, $defs.ollamaOptions.properties and properties.template. What manages models stays reachable on the server's
+// own port, for the operator.
 func Ollama() Preset {
 	return Preset{Name: "ollama", Routes: join(
 		post(ollamaGenerate, "/api/generate"),

@@ -22,9 +22,9 @@ type Error struct {
 	// Rule is what was broken: a field of Config or Limits ("MaxFile"), "form", "header", "name", "filename", "extension",
 	// "type", "bytes" or "content"; "" when none applies.
 	Rule string
-	// Part is the number of the part, from 1; 0 is the form as a whole.
+	// Part is the number of the part, from 1; 0 is the form as a whole. The standard reply has it as param "part 2".
 	Part int
-	// Message is a fixed English sentence.
+	// Message is a fixed English sentence: what is wrong, and what to do where that is not the same.
 	Message string
 
 	header http.Header
@@ -47,8 +47,22 @@ func (e *Error) Error() string {
 // most refusals. Do not send its text to a client.
 func (e *Error) Unwrap() error { return e.cause }
 
+// As lets the packages of this module answer with each other's refusals: validate.Refuse takes this error too. It fills in
+// what they write; programs have no use for it.
+func (e *Error) As(target any) bool {
+	d, ok := target.(**deny.Denial)
+	if ok {
+		*d = e.denial()
+	}
+	return ok
+}
+
 func (e *Error) denial() *deny.Denial {
-	return &deny.Denial{Code: deny.Code(e.Code), Message: e.Message, Header: e.header, Stage: "validate", Cause: e}
+	d := &deny.Denial{Code: deny.Code(e.Code), Message: e.Message, Header: e.header, Stage: "validate", Cause: e}
+	if e.Part > 0 {
+		d.Param = "part " + strconv.Itoa(e.Part)
+	}
+	return d
 }
 
 // refuse makes the Error of a code; without a sentence it has the code's own.
@@ -63,16 +77,16 @@ func malformed(rule, sentence string) *Error { return refuse(deny.InvalidRequest
 
 // unfit is the refusal of a file whose bytes were found wrong.
 func unfit(err error) *Error {
-	e := refuse(deny.UnsupportedMediaType, "bytes", "A file is not of the type that its name and its part say.")
+	e := refuse(deny.UnsupportedMediaType, "bytes", "The bytes of a file are not of the type that its name and its part say: send an intact file under its own type.")
 	var fe *filetype.Error
 	if errors.As(err, &fe) {
 		switch fe.Kind {
 		case filetype.TooBig:
-			e = refuse(deny.LimitExceeded, "Limits", "A file unfolds to more than is allowed.")
+			e = refuse(deny.LimitExceeded, "Limits", "A file unfolds to more pixels, frames, entries or bytes than are allowed: send a smaller one.")
 		case filetype.Polyglot:
-			e.Message = "A file can be read as one of a second type."
+			e.Message = "A file can be read as one of a second type too: save it anew without what was added."
 		case filetype.Forbidden:
-			e = malformed("content", "A file holds what no file may hold here.")
+			e = malformed("content", "A file holds what no file may hold here: a program, a script, an encrypted entry or a path that leaves.")
 		}
 	}
 	e.cause = err
@@ -88,7 +102,6 @@ func unread(err error) *Error {
 		e = refuse(deny.BodyTooLarge, "", "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		e = refuse(deny.RequestTimeout, "ReadTimeout", "")
-		e.header = http.Header{"Connection": {"close"}} // RFC 9110 section 15.5.9
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e = malformed("form", "The form ends before its last boundary.")
 	default:

@@ -124,7 +124,7 @@ func (f *Form) fail(e *Error) *Error {
 func (f *Form) admit(name string) *Error {
 	c := &f.in.cfg
 	if len(c.Names) > 0 && !slices.Contains(c.Names, name) {
-		return malformed("name", "A part has a name that is not allowed.")
+		return malformed("name", "A part has a name that this endpoint does not take.")
 	}
 	if slices.Contains(c.Repeat, name) {
 		return nil
@@ -132,7 +132,7 @@ func (f *Form) admit(name string) *Error {
 	for _, seen := range f.names {
 		// Readers that fold case are as common as those that do not.
 		if strings.EqualFold(seen, name) {
-			return malformed("name", "Two parts have one name.")
+			return malformed("name", "Two parts have one name: send one of them.")
 		}
 	}
 	f.names = append(f.names, name)
@@ -141,16 +141,19 @@ func (f *Form) admit(name string) *Error {
 
 // file decides about the names of a file; its bytes are verified as they are read.
 func (f *Form) file(p *Part, h partHeader) *Error {
-	t, e := checkFilename(h.filename)
+	t, e := checkFilename(h.filename, f.in.cfg.SkipInnerExtensions)
 	if e != nil {
 		return e
 	}
 	if !f.in.allow[t] {
-		return refuse(deny.UnsupportedMediaType, "extension", "The extension of a file is not among those allowed.")
+		return refuse(deny.UnsupportedMediaType, "extension", "A file has an extension that this endpoint does not take.")
 	}
 	declared, media, none, ok := declaredType(h.contentType)
-	if none && !f.in.cfg.SkipMissingType || !none && (!ok || declared != t) {
-		return refuse(deny.UnsupportedMediaType, "type", "The type that a part declares is not that of its file name.")
+	switch {
+	case none && !f.in.cfg.SkipMissingType:
+		return refuse(deny.UnsupportedMediaType, "type", "A part with a file does not say what it is: give it the Content-Type of the file.")
+	case !none && (!ok || declared != t):
+		return refuse(deny.UnsupportedMediaType, "type", "The Content-Type of a part is not that of its file name: one of them is wrong.")
 	}
 	p.Type, p.Original, p.ContentType = Type(t), h.filename, t.MediaType()
 	if media == "audio/webm" {

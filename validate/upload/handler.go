@@ -18,8 +18,8 @@ import (
 type formKey struct{}
 
 // From returns the form of a request behind [Inspector.Handler], to be read in place of r.Body: part by part, with the types
-// and names that were found. Use the one or the other. ok is false when there is none: no Inspector stands around the handler,
-// it is in shadow mode, or the request has no body.
+// and names that were found. Use the one or the other. Answer only after [Form.Next] has returned io.EOF. ok is false when there
+// is none: no Inspector stands around the handler, it is in shadow mode, or the request has no body.
 func From(ctx context.Context) (*Form, bool) {
 	x := exchange.From(ctx)
 	if x == nil {
@@ -38,7 +38,11 @@ func From(ctx context.Context) (*Form, bool) {
 //
 // What is wrong with a form may show only at its end. Then the reader of r.Body gets an *[Error] in place of the rest, so that
 // a reverse proxy cuts its request, without the boundary that would make it complete; and whatever next answers after that is
-// replaced by the refusal, unless it had begun to answer before.
+// replaced by the refusal. So next should answer only when it has read to the end (io.EOF). A success that it had begun to
+// answer before the verdict is cut off with a panic of [http.ErrAbortHandler]: the client sees a broken answer. What next does
+// not read is not verified.
+//
+// Trailers of the request do not reach next.
 func (in *Inspector) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("upload: Inspector.Handler: next is nil")
@@ -50,7 +54,7 @@ func (in *Inspector) Handler(next http.Handler) http.Handler {
 			x.Refuse(w, r, refuse(deny.InternalError, "", "").denial())
 			return
 		}
-		if r.ContentLength == 0 && bodyless(r.Method) {
+		if bodyless(r.Method) && exchange.NoBody(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -70,23 +74,21 @@ func (in *Inspector) Handler(next http.Handler) http.Handler {
 		default:
 			form.r.src = &timed{src: r.Body, deadline: deadline}
 			form.onEnd = deadline.clear
-			body := newStream(form, r.Body)
+			body := &stream{form: form, src: r.Body, deadline: deadline, boundary: randomName()}
 			defer body.Close()
 			r = r.WithContext(r.Context())
 			r.Header = r.Header.Clone()
 			r.Header.Set("Content-Type", "multipart/form-data; boundary="+body.boundary)
-			for _, h := range describing {
-				r.Header.Del(h)
+			for _, name := range append(exchange.Digests[:], "Content-Length") { // they speak of the form as it was sent
+				delete(r.Header, name)
 			}
 			r.Body, r.GetBody, r.ContentLength, r.TransferEncoding = body, nil, -1, nil
+			r.Trailer = nil // fields that nobody has checked
 			x.Put(formKey{}, form)
 			x.Serve(w, r, &guard{in: in, form: form, w: w, r: r}, next)
 		}
 	})
 }
-
-// describing are headers that describe the bytes of the form as it was sent.
-var describing = []string{"Content-Length", "Content-Md5", "Content-Digest", "Digest", "Repr-Digest"}
 
 // admit decides by the headers of the request.
 func (in *Inspector) admit(r *http.Request) (*Form, *Error) {
@@ -127,17 +129,18 @@ func bodyless(method string) bool {
 }
 
 // Refuse answers a request that a handler turns down because of err, in the form of the refusals of an [Inspector]. It is for
-// the errors of [Form] and [Part], also as r.MultipartReader and r.ParseMultipartForm pass them on; any other error becomes a
-// 500 without its text. The handler returns afterwards.
+// the errors of [Form] and [Part], also as r.MultipartReader and r.ParseMultipartForm pass them on, and for those of package
+// validate; any other error becomes a 500 without its text. The handler returns afterwards.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	x, w, r := exchange.Enter(w, r)
 	defer x.Leave()
-	var e *Error
-	if !errors.As(err, &e) {
-		e = refuse(deny.InternalError, "", "")
+	var d *deny.Denial
+	if !errors.As(err, &d) {
+		e := refuse(deny.InternalError, "", "")
 		e.cause = err
+		d = e.denial()
 	}
-	x.Refuse(w, r, e.denial())
+	x.Refuse(w, r, d)
 }
 
 // guard stands at the way out: an answer to a form that turned out wrong does not leave.
@@ -177,11 +180,14 @@ func (g *guard) End(o exchange.Out, how exchange.Outcome) {
 	}
 	x := o.Exchange()
 	g.in.report(x, e)
-	switch {
-	case how == exchange.Completed && o.Status() == 0:
+	if how == exchange.Completed && o.Status() == 0 {
 		g.refuse(o, e)
-	default:
-		x.SetDenial(e.denial()) // keeps the first
+		return
+	}
+	x.SetDenial(e.denial()) // keeps the first
+	if how == exchange.Completed && o.Status() < 400 && !o.Refused() {
+		// It had begun before the verdict. Cut off, it is a success to nobody.
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -196,25 +202,23 @@ type deadline struct {
 	r     *http.Request
 	limit time.Duration
 	once  sync.Once
-	is    bool
+	lift  func()
 }
 
 func (d *deadline) set() {
-	d.once.Do(func() {
-		limit := d.limit
-		if s, ok := d.r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
-			limit = min(limit, s.ReadTimeout)
-		}
-		d.is = http.NewResponseController(d.w).SetReadDeadline(time.Now().Add(limit)) == nil
-	})
+	d.once.Do(func() { d.lift, _ = exchange.BoundBody(d.w, d.r, d.limit) })
 }
 
-// clear takes the deadline away once the body is there: net/http watches for a vanished client by reading on, and a deadline
-// there would cancel a long answer.
+// clear takes the deadline away once the body is there.
 func (d *deadline) clear() {
-	if d.is {
-		http.NewResponseController(d.w).SetReadDeadline(time.Time{})
-	}
+	d.set() // a source without bytes was never read
+	d.lift()
+}
+
+// now ends a Read that waits for the client; false is for a writer without deadlines.
+func (d *deadline) now() bool {
+	d.set() // or the first Read would set it afterwards
+	return http.NewResponseController(d.w).SetReadDeadline(time.Unix(1, 0)) == nil
 }
 
 type timed struct {
@@ -232,15 +236,12 @@ type stream struct {
 	mu       sync.Mutex // a transport may read on after its round trip was given up
 	form     *Form
 	src      io.Closer
+	deadline *deadline
 	boundary string
 	part     *Part
 	pending  []byte
 	begun    bool
 	err      error
-}
-
-func newStream(f *Form, src io.Closer) *stream {
-	return &stream{form: f, src: src, boundary: randomName()}
 }
 
 // Read implements [io.Reader].
@@ -302,11 +303,17 @@ var errClosed = errors.New("upload: read of a closed request body")
 
 // Close implements [io.Closer].
 func (s *stream) Close() error {
-	err := s.src.Close() // first, so that a Read that waits for the client ends
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		// A Read waits for the client. In HTTP/1 closing the body would wait for that Read; a body of another making ends by it.
+		if !s.deadline.now() {
+			s.src.Close()
+		}
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
 	s.err, s.pending = errClosed, nil
-	return err
+	s.deadline.set() // to close the body of HTTP/1 is to read some of what is left
+	return s.src.Close()
 }
 
 // watch is Handler in shadow mode: next reads the client's own bytes, and a copy of them is judged on the side.

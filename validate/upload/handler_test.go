@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
 	"github.com/mantlet-go/mantlet/internal/filetype/samples"
 	"github.com/mantlet-go/mantlet/internal/memhttp"
@@ -53,9 +55,11 @@ var describe = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), 599)
 		return
 	}
+	var answer bytes.Buffer
 	for {
 		p, err := mr.NextPart()
 		if err == io.EOF {
+			w.Write(answer.Bytes()) // now, and not before
 			return
 		}
 		var b []byte
@@ -66,7 +70,7 @@ var describe = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), 599)
 			return
 		}
-		fmt.Fprintf(w, "%s|%s|%s|%v|%d\n", p.FormName(), p.FileName(), p.Header.Get("Content-Type"), len(p.Header), len(b))
+		fmt.Fprintf(&answer, "%s|%s|%s|%v|%d\n", p.FormName(), p.FileName(), p.Header.Get("Content-Type"), len(p.Header), len(b))
 	}
 })
 
@@ -183,13 +187,183 @@ func TestWhateverTheHandlerAnswersToABadFormIsReplaced(t *testing.T) {
 			t.Errorf("a handler %s: %d %v %s", name, w.Code, w.Header(), w.Body)
 		}
 	}
-	w := serve(in.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "begun ")
+}
+
+// Who answers while he reads has said 200 before the verdict. The client must not take that for an answer.
+func TestASuccessThatHadBegunBeforeABadVerdictIsCutOff(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto.name, func(t *testing.T) {
+			denied := make(chan *deny.Denial, 1)
+			begin := func(status int) http.Handler {
+				h := inspector(t, upload.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					http.NewResponseController(w).EnableFullDuplex()
+					w.WriteHeader(status)
+					io.WriteString(w, "begun ")
+					io.Copy(io.Discard, r.Body)
+					io.WriteString(w, "and ended")
+				}))
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					x, w, r := exchange.Enter(w, r)
+					defer func() { denied <- x.Denial() }()
+					defer x.Leave()
+					h.ServeHTTP(w, r)
+				})
+			}
+			for status, cut := range map[int]bool{200: true, 409: false} {
+				s := memhttp.New(t, begin(status), proto.opts...)
+				for body, bad := range map[string]bool{lateFault(): true, form(part{`name="a"`, "", "x"}): false} {
+					res, err := s.Client().Post(s.URL, formType, strings.NewReader(body))
+					var b []byte
+					if err == nil {
+						b, err = io.ReadAll(res.Body)
+						res.Body.Close()
+					}
+					if (err != nil) != (bad && cut) || err == nil && string(b) != "begun and ended" {
+						t.Errorf("%d, bad %v: %q, %v", status, bad, b, err)
+					}
+					if d := <-denied; (d != nil) != bad {
+						t.Errorf("%d, bad %v: denial %v", status, bad, d)
+					}
+				}
+			}
+		})
+	}
+}
+
+var protocols = []struct {
+	name string
+	opts []memhttp.Option
+}{{"HTTP/1.1", nil}, {"HTTP/2", []memhttp.Option{memhttp.HTTP2()}}}
+
+func TestTrailersReachNobody(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	s := memhttp.New(t, inspector(t, upload.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, "and ended")
-	})), post(lateFault()))
-	if w.Code != 200 || w.Body.String() != "begun and ended" {
-		t.Errorf("an answer that had begun: %d %s", w.Code, w.Body)
+		seen <- r.Trailer
+	})))
+	body := form(part{`name="a"`, "", "x"})
+	for _, declared := range []string{"", "Trailer: X-Role\r\n"} {
+		conn, err := s.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n%s\r\n%x\r\n%s\r\n0\r\nX-Role: admin\r\n\r\n", formType, declared, len(body), body)
+		if got := <-seen; len(got) > 0 {
+			t.Errorf("%q: %v", declared, got)
+		}
+		conn.Close()
+	}
+}
+
+// A 408 is about one request. "Connection: close" on it would make net/http take leave of a whole HTTP/2 connection (GOAWAY).
+func TestOtherStreamsOfTheConnectionSurviveA408(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memhttp.New(t, inspector(t, upload.Config{ReadTimeout: 3 * time.Second}).Handler(describe), memhttp.HTTP2())
+		send := func(body io.Reader) (status int, reused bool) {
+			trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+			r, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", s.URL, body)
+			r.Header.Set("Content-Type", formType)
+			res, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			io.Copy(io.Discard, res.Body)
+			return res.StatusCode, reused
+		}
+		good := form(part{`name="a"`, "", "x"})
+		if status, _ := send(strings.NewReader(good)); status != 200 {
+			t.Errorf("before: %d", status)
+		}
+		slow, end := io.Pipe()
+		go end.Write([]byte(good[:20]))
+		if status, reused := send(slow); status != 408 || !reused {
+			t.Errorf("the slow one: %d, on the same connection: %v", status, reused)
+		}
+		slow.Close()
+		synctest.Wait() // a GOAWAY would have arrived
+		if status, reused := send(strings.NewReader(good)); status != 200 || !reused {
+			t.Errorf("after: %d, on the same connection: %v", status, reused)
+		}
+	})
+}
+
+// A transport that still reads when its proxy has given up must not hold the handler until the client sends more.
+func TestAReadThatWaitsForTheClientEndsWithTheHandler(t *testing.T) {
+	for _, proto := range protocols {
+		t.Run(proto.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				read := make(chan error, 1)
+				s := memhttp.New(t, inspector(t, upload.Config{ReadTimeout: time.Hour}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					go func() {
+						_, err := io.Copy(io.Discard, r.Body)
+						read <- err
+					}()
+					<-time.After(time.Second)
+					w.WriteHeader(http.StatusBadGateway)
+				})), proto.opts...)
+				start := time.Now()
+				slow, end := io.Pipe()
+				defer end.Close()
+				go end.Write([]byte(form(part{`name="a"`, "", "x"})[:20]))
+				res, err := s.Client().Post(s.URL, formType, slow)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if err, d := <-read, time.Since(start); err == nil || d > 2*time.Second {
+					t.Errorf("%d after %v, the reader got %v", res.StatusCode, d, err)
+				}
+			})
+		})
+	}
+}
+
+// What a client needs to mend its form: which part, and what to do.
+func TestARefusalNamesThePartAndTheRemedy(t *testing.T) {
+	in := inspector(t, upload.Config{})
+	field := part{`name="model"`, "", "m"}
+	for name, c := range map[string]struct{ body, accept, want string }{
+		"no type":         {form(field, part{`name="f"; filename="a.png"`, "", pixel}), "", `"message":"A part with a file does not say what it is: give it the Content-Type of the file.","type":"invalid_request_error","param":"part 2"`},
+		"another type":    {form(field, part{`name="f"; filename="a.png"`, "image/gif", pixel}), "", `"message":"The Content-Type of a part is not that of its file name: one of them is wrong.","type":"invalid_request_error","param":"part 2"`},
+		"bytes":           {form(part{`name="f"; filename="a.png"`, "image/png", "MZ"}), "", `"param":"part 1"`},
+		"the whole":       {"x", "", `"param":null`},
+		"problem details": {form(part{`name="f"; filename="a.png"`, "image/png", "MZ"}), "application/problem+json", `"param":"part 1"`},
+	} {
+		w := serve(in.Handler(describe), post(c.body, "Accept", c.accept))
+		if !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s: %s", name, w.Body)
+		}
+	}
+}
+
+// The rooms' Refuse functions find each other's errors this way.
+func TestAnErrorFillsInTheDenialThatOthersWrite(t *testing.T) {
+	err := inspector(t, upload.Config{}).Check(formType, strings.NewReader(form(part{`name="f"; filename="a.png"`, "image/png", "MZ"})))
+	var d *deny.Denial
+	if !errors.As(fmt.Errorf("wrapped: %w", err), &d) || d.Status() != 415 || d.Param != "part 1" {
+		t.Errorf("%+v", d)
+	}
+	w := httptest.NewRecorder()
+	upload.Refuse(w, post(""), fmt.Errorf("wrapped: %w", error(&deny.Denial{Code: deny.SchemaViolation, Param: "/a"})))
+	if w.Code != 422 || !strings.Contains(w.Body.String(), `"param":"/a"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestSkipInnerExtensionsTakesThem(t *testing.T) {
+	in := inspector(t, upload.Config{SkipInnerExtensions: true})
+	if err := in.Check(formType, strings.NewReader(form(part{`name="f"; filename="a.php.png"`, "image/png", pixel}))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARequestWithoutABodyHasNothingToRead(t *testing.T) {
+	var read []byte
+	h := inspector(t, upload.Config{}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { read, _ = io.ReadAll(r.Body) }))
+	r, _ := http.NewRequest("DELETE", "/", struct{ io.Reader }{strings.NewReader("x")})
+	if w := serve(h, r); w.Code != 200 || len(read) > 0 {
+		t.Errorf("%d, read %q", w.Code, read)
 	}
 }
 

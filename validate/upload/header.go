@@ -85,7 +85,7 @@ func parseHeader(b []byte) (h partHeader, e *Error) {
 			}
 			disposed = true
 			if !parseDisposition(value, &h) {
-				return bad("The Content-Disposition of a part is not form-data with a plain name.")
+				return bad("The Content-Disposition of a part is not form-data with a plain name and, for a file, a plain filename (no filename*).")
 			}
 		case "content-type":
 			if typed || value == "" {
@@ -95,9 +95,9 @@ func parseHeader(b []byte) (h partHeader, e *Error) {
 			h.contentType = value
 		case "content-transfer-encoding":
 			// RFC 7578 section 4.7: deprecated. Some readers decode base64 and quoted-printable, others do not.
-			return bad("A part has a Content-Transfer-Encoding.")
+			return bad("A part has a Content-Transfer-Encoding: send its bytes as they are, without the header.")
 		case "content-encoding":
-			return bad("A part has a content coding.")
+			return bad("A part has a content coding: send its bytes as they are, without the header.")
 		}
 		// RFC 7578 section 4.8: other headers mean nothing. They are not handed on.
 	}
@@ -222,13 +222,13 @@ func escapes(s string) bool {
 // maxFilename is the longest name of a file in bytes, that of most file systems.
 const maxFilename = 255
 
-// active are extensions that a web server or a desktop runs, also when another follows: some servers take a.php.png for PHP
-// (Apache's AddHandler looks at every extension).
+// active are the extensions of web servers' interpreters, which find code anywhere in a file and may be set to look at every
+// extension of a name (Apache's AddHandler): a picture with PHP in a comment, stored as a.php.png, would run. What a desktop or
+// a kernel runs goes by the last extension, or by first bytes that no type has, so that example.com.png and setup.py.txt are
+// harmless.
 var active = func() map[string]bool {
 	s := map[string]bool{}
-	for e := range strings.FieldsSeq(`php php3 php4 php5 php7 php8 phtml phar pht phps asp aspx ashx asmx asa cer jsp jspx jsf cfm cgi fcgi pl pm py
-		rb sh bash zsh ksh csh exe dll com scr pif cpl bat cmd msi msp ps1 psm1 vbs vbe js mjs cjs jse wsf wsh hta lnk url jar war app apk
-		so dylib class wasm html htm xhtml shtml stm svg svgz xml xsl swf htaccess reg inf docm dotm xlsm xltm xlam pptm potm ppsm ppam`) {
+	for e := range strings.FieldsSeq(`php php3 php4 php5 php7 php8 phtml phar pht phps inc asp aspx ashx asmx asa cer jsp jspx jspf cfm cfml shtml shtm stm`) {
 		s[e] = true
 	}
 	return s
@@ -245,35 +245,35 @@ var devices = func() map[string]bool {
 
 // checkFilename returns the type that the extension of s names. Nothing is repaired: a name that breaks a rule is refused, since
 // a repaired one would be another name for every reader.
-func checkFilename(s string) (filetype.Type, *Error) {
+func checkFilename(s string, skipInner bool) (filetype.Type, *Error) {
 	bad := func(sentence string) (filetype.Type, *Error) { return 0, malformed("filename", sentence) }
 	switch {
 	case s == "":
 		return bad("A file has no name.")
 	case len(s) > maxFilename:
-		return bad("The name of a file is too long.")
+		return bad("The name of a file is longer than 255 bytes: rename the file.")
 	case !utf8.ValidString(s) || unseen(s) || strings.Contains(s, "=?"):
-		return bad("The name of a file has characters that no name may have.")
+		return bad("The name of a file has characters that no name may have here: rename the file.")
 	case strings.ContainsAny(s, "/\\:\"<>|*?\t") || escapes(s):
-		return bad("The name of a file has a separator in it.")
+		return bad("The name of a file has a separator or another reserved character: send the name alone, without a path.")
 	case s[0] == '.' || s[0] == ' ' || s[len(s)-1] == '.' || s[len(s)-1] == ' ':
-		return bad("The name of a file begins or ends with a dot or a space.")
+		return bad("The name of a file begins or ends with a dot or a space: rename the file.")
 	}
 	lower := strings.ToLower(s)
 	ext := path.Ext(lower)
 	first, _, _ := strings.Cut(lower, ".")
 	if devices[strings.TrimRight(first, " ")] {
-		return bad("The name of a file is that of a device.")
+		return bad("The name of a file is that of a device: rename the file.")
 	}
 	_, inner, _ := strings.Cut(strings.TrimSuffix(lower, ext), ".")
 	for e := range strings.SplitSeq(inner, ".") {
-		if active[strings.Trim(e, " ")] {
-			return bad("The name of a file has a second extension that systems run.")
+		if e, _, _ = strings.Cut(e, ";"); !skipInner && active[strings.Trim(e, " ")] {
+			return bad("The name of a file has a second extension, one that web servers run: rename the file.")
 		}
 	}
 	t, ok := filetype.ByExtension(ext)
 	if !ok {
-		return 0, refuse(deny.UnsupportedMediaType, "extension", "The extension of a file is not among those allowed.")
+		return 0, refuse(deny.UnsupportedMediaType, "extension", "A file has an extension that this endpoint does not take.")
 	}
 	return t, nil
 }

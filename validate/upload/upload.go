@@ -104,8 +104,12 @@ type Config struct {
 	// one name counts, so that all others are refused.
 	Repeat []string
 	// SkipMissingType takes a file whose part declares no type, or application/octet-stream, by its extension and its bytes
-	// alone. Some client libraries know no better.
+	// alone. Some client libraries declare none: Python's requests with files={"file": open(...)} (there the remedy of a client
+	// is files={"file": (name, data, "image/png")}), mime/multipart's CreateFormFile, curl for extensions it does not know.
 	SkipMissingType bool
+	// SkipInnerExtensions takes names such as a.php.png. With random names it matters only to what reads [Part].Original; with
+	// KeepNames such a file may run as a program below a web server that looks at every extension.
+	SkipInnerExtensions bool
 	// KeepNames hands the client's file name on, once it has passed the rules, instead of a random one. The extension is the
 	// usual one of the type in either case.
 	KeepNames bool

@@ -532,6 +532,7 @@ func (p *plan) sets(uses, owner []int) {
 		p.fresh = append(p.fresh, eval{fail: -1, marks: -1, matched: -1, suspect: -1, bits: int32(len(p.bits))})
 		p.bits = append(p.bits, newMask(p.steps[i].n.bits)...)
 	}
+	p.variantsOf()
 	// whole adds step i to m, and all that only it has a use for.
 	var whole func(m mask, i int)
 	whole = func(m mask, i int) {
@@ -565,6 +566,19 @@ func (p *plan) sets(uses, owner []int) {
 		}
 		if st.els >= 0 && uses[st.els] == 1 && p.steps[st.ifs].decider {
 			whole(p.steps[st.ifs].settles, st.els)
+		}
+	}
+}
+
+// variantsOf fills in which names of p are variants of which steps' names.
+func (p *plan) variantsOf() {
+	p.variants = make([]bool, len(p.properties))
+	for name, row := range p.names {
+		folded := foldedName(name)
+		for i := range p.steps {
+			n := p.steps[i].n
+			_, ok := n.folded[folded]
+			p.variants[row*len(p.steps)+i] = ok && !n.names[name].declared
 		}
 	}
 }

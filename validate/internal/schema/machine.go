@@ -419,7 +419,7 @@ func (m *Machine) member(r int, f *frame, name []byte, nameStart, nameEnd int, v
 				looked = true
 			}
 		}
-		if !looked && m.fold && m.variant(n, name) {
+		if !looked && m.fold && (known && p.variants[row*len(steps)+s] || !known && m.variant(n, name)) {
 			m.suspect(r, s, Failure{Keyword: "case", At: f.start, NameStart: l.nameStart, NameEnd: l.nameEnd})
 			if sure {
 				continue

@@ -127,6 +127,7 @@ type plan struct {
 	// names are the members that any step knows, by the index of their row in properties: what each step knows of them.
 	names      map[string]int
 	properties []*property
+	variants   []bool // the row's name differs only by case from one that the step declares
 	// tracks says that a step has to know which items matched contains.
 	tracks bool
 	// members and items are the steps that want to see what is in an object, in an array.
