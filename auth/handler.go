@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,6 +43,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 			return
 		}
 		x.SetCaller(callerOf(p))
+		if q, _ := FromContext(r.Context()); q != p {
+			// A NewContext between us and the room that made the exchange names another caller, or none, and would overrule us.
+			r = r.WithContext(NewContext(r.Context(), p))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -49,7 +54,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 // ModelHandler returns a handler that checks the caller's list of models, and stands inside [Gate.Handler] and after the body
 // was validated. It checks the model that will be dispatched: the one the rooms before it agreed on, else the one the body
 // names. A caller without a list passes, and the body is not looked at. A caller with a list is refused when the model is not
-// on it, when the body names none, or when the body cannot be read as JSON: what cannot be checked is not allowed. A request
+// on it, when the body names none, or when the body cannot be read as JSON or its one Content-Type is not application/json or +json, for
+// then a form may be read out of it that names another: what cannot be checked is not allowed. A request
 // without a caller is refused as unauthenticated. It panics when next is nil.
 func (g *Gate) ModelHandler(next http.Handler) http.Handler {
 	if next == nil {
@@ -78,7 +84,7 @@ func (g *Gate) ModelHandler(next http.Handler) http.Handler {
 				g.refuseBody(x, w, r, err)
 				return
 			}
-			if q := x.Request(body); q != nil {
+			if q := x.Request(body); q != nil && saysJSON(r) {
 				model = q.Model
 			}
 		}
@@ -93,7 +99,7 @@ func (g *Gate) ModelHandler(next http.Handler) http.Handler {
 // BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
 // the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
 // it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
-// one of this package's reasons; any other is 503. The challenge names the scopes g demands too. A request without a caller is
+// one of this package's reasons; any other is 503. A blank scope is met by nobody; for none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is
 // refused as unauthenticated. It panics when needs or next is nil.
 func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
 	if needs == nil || next == nil {
@@ -126,6 +132,16 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// saysJSON reports whether the body of r has a JSON media type, and only that one.
+func saysJSON(r *http.Request) bool {
+	types := r.Header["Content-Type"]
+	if len(types) != 1 {
+		return false
+	}
+	t, _, err := mime.ParseMediaType(types[0])
+	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
 }
 
 // refuse writes the refusal that err stands for.
