@@ -120,7 +120,7 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 		return no(errAudience)
 	}
 	if o.Has("at_hash") || o.Has("c_hash") {
-		return no(errType) // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
+		return no(errType) // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them, which is not so of nonce (Keycloak)
 	}
 	if !oneOf(tokenType, "Bearer", "DPoP") || !oneOf(use, "access_token", "access") || !oneOf(typ, "Bearer", "DPoP", "at+jwt", "application/at+jwt") {
 		return no(errType)
