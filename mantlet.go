@@ -203,7 +203,7 @@ func (p *Pipeline) Handle(pattern string, policy Route, h http.Handler) {
 	}
 	guarded := p.cfg.Auth != nil && !policy.public
 	limited := !policy.SkipLimits
-	add("auth", guarded, p.cfg.Auth.Require(policy.Scopes).Handler)
+	add("auth", guarded, p.cfg.Auth.Require(strings.Fields(policy.Scopes)...).Handler)
 	add("query", policy.Query != nil, policy.Query.Handler)
 	add("validate", policy.Body != nil, policy.Body.Handler)
 	add("upload", policy.Upload != nil, Chain(policy.Upload.Handler, setAside))

@@ -146,7 +146,8 @@ func faults(name string, a Authenticator) []error {
 }
 
 // Authorize reports whether p holds every one of the scopes: nil if so, else an [*Error] with CodeInsufficientScope that
-// lists them all. A nil p is [ErrNoCredential]. A string may hold several scopes separated by spaces.
+// lists them all. A nil p is [ErrNoCredential]. A string may hold several scopes separated by spaces;
+// a blank one is held by nobody.
 func Authorize(p *Principal, scopes ...string) error {
 	if p == nil {
 		return ErrNoCredential

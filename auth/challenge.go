@@ -116,14 +116,19 @@ func ValidScope(s string) bool {
 	return s != ""
 }
 
-// splitScopes splits every string at spaces, and drops repetitions. It returns its argument when there is nothing to do.
+// splitScopes splits every string at spaces. A blank one stays, as the empty scope that nobody holds: it is a table without an entry, or
+// a variable that was not set, and no demand is the last thing it may mean. It returns its argument when there is nothing to do.
 func splitScopes(scopes []string) []string {
-	if !slices.ContainsFunc(scopes, func(s string) bool { return s == "" || strings.ContainsRune(s, ' ') }) {
+	if !slices.ContainsFunc(scopes, func(s string) bool { return strings.ContainsRune(s, ' ') }) {
 		return scopes
 	}
 	var out []string
 	for _, s := range scopes {
-		out = append(out, strings.Fields(s)...)
+		if fields := strings.Fields(s); len(fields) > 0 {
+			out = append(out, fields...)
+		} else {
+			out = append(out, "")
+		}
 	}
 	return out
 }

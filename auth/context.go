@@ -7,7 +7,7 @@ import (
 )
 
 // NewContext returns a context in which p is the caller, for this room and for every other room inside: limits, audit and
-// the handler see p whatever a [Gate] further out found. It is the door for authentication done elsewhere, and for tests.
+// the handler see p whatever a [Gate] further out found. A Gate further in has the last word again. It is the door for authentication done elsewhere, and for tests.
 // A nil p makes the request anonymous again: it then has no caller, for no room.
 func NewContext(ctx context.Context, p *Principal) context.Context {
 	if p == nil {

@@ -87,6 +87,7 @@ func ExampleGate_ModelHandler() {
 	chat := gate.Handler(gate.ModelHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})))
 	for _, model := range []string{"small", "large"} {
 		r := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(`{"model":"`+model+`","messages":[]}`))
+		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		chat.ServeHTTP(w, r)
 		fmt.Println(model, w.Code)

@@ -28,7 +28,8 @@ type Config struct {
 	// ask its authorization server for. Nil means the scopes the Gate demands if there is ResourceMetadata, and none otherwise: without
 	// it a client does not know whom to ask. They may be others than those demanded: alternatives, or what a whole session needs.
 	ChallengeScopes []string
-	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require].
+	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require]. New
+	// refuses what is no scope-token, a blank string too.
 	Scopes []string
 	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed, for keys that are bound to addresses and for
 	// the lock-out. Name the proxies in front, or one client's failures lock out all that come through them. Empty means nobody: the client is whoever opened the connection. Inside a pipeline the first room that names trusted

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -51,6 +52,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 			return
 		}
 		x.SetCaller(callerOf(p))
+		if q, _ := FromContext(r.Context()); q != p {
+			// A NewContext between us and the room that made the exchange names another caller, or none, and would overrule us.
+			r = r.WithContext(NewContext(r.Context(), p))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -58,7 +63,7 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 // BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
 // the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
 // it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
-// one of this package's reasons; any other is 503. The challenge names the scopes g demands too. A request without a caller is
+// one of this package's reasons; any other is 503. A blank scope is met by nobody; for none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is
 // refused as unauthenticated. It panics when needs or next is nil.
 func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
 	if needs == nil || next == nil {
@@ -91,6 +96,16 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// saysJSON reports whether the body of r has a JSON media type, and only that one.
+func saysJSON(r *http.Request) bool {
+	types := r.Header["Content-Type"]
+	if len(types) != 1 {
+		return false
+	}
+	t, _, err := mime.ParseMediaType(types[0])
+	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
 }
 
 // refuse writes the refusal that err stands for.

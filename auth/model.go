@@ -63,7 +63,7 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 				read = true
 			}
 			if read && len(body) > 0 {
-				if q := x.Request(body); q != nil {
+				if q := x.Request(body); q != nil && saysJSON(r) { // a form may be read out of the same bytes, and name another
 					model = q.Model
 				} else if p.Models != nil { // who can read it may find a model there
 					g.refuse(x, w, r, AuthorizeModel(p, ""))

@@ -24,8 +24,8 @@ func (g *Gate) with(x rule) *Gate {
 }
 
 // Require returns a Gate that demands these scopes beside the ones g demands; g is unchanged. A string may hold several
-// scopes separated by spaces. What is not a scope-token of RFC 6749 section 3.3 can be held by nobody, so a gate that demands
-// it refuses everyone with 403. Require of a zero or nil Gate is such a Gate.
+// scopes separated by spaces. What is not a scope-token of RFC 6749 section 3.3, a blank string above all, can be held by nobody, so a
+// gate that demands it refuses everyone with 403. Require of a zero or nil Gate is such a Gate.
 func (g *Gate) Require(scopes ...string) *Gate {
 	if g == nil {
 		return &Gate{}
@@ -54,7 +54,7 @@ func (g *Gate) Scopes() []string {
 func (g *Gate) RequireAny(alternatives ...string) *Gate {
 	var sets [][]string
 	for _, a := range alternatives {
-		if set := splitScopes([]string{a}); len(set) > 0 { // a blank one would let everybody through
+		if set := splitScopes([]string{a}); set[0] != "" { // nobody meets a blank one, and nobody need be told of it
 			sets = append(sets, set)
 		}
 	}
@@ -73,7 +73,8 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 }
 
 // RequireFunc returns a Gate that asks f, for every request, which scopes it needs beside those g demands; g is unchanged. The
-// caller is known by then, and is not in the context yet. A string may hold several scopes. What f needs to know must stand
+// caller is known by then, and is not in the context yet. A string may hold several scopes, and
+// a blank one is met by nobody: for no further demand, f returns nothing. What f needs to know must stand
 // outside the body; for the other case see [Gate.BodyScopesHandler]. f must be safe for concurrent use.
 func (g *Gate) RequireFunc(f func(r *http.Request) []string) *Gate {
 	return g.with(func(g *Gate, r *http.Request, p *Principal) error {
@@ -100,9 +101,13 @@ func union(a, b []string) []string {
 	return u
 }
 
+// maxAhead is how far in the future an AuthTime may be: the most that packages jwtauth and introspect let clocks be apart.
+const maxAhead = time.Minute
+
 // RequireAuthentication returns a Gate that demands how and when the caller authenticated, beside what g demands; g is unchanged. The
 // ACR of the Principal must be one of acrValues, in order of preference; none means any. Its AuthTime must not be longer ago than
-// maxAge, in whole seconds; zero means any time, and a Principal without AuthTime is never recent. Others are refused with 401 and
+// maxAge, in whole seconds; zero means any time, and a Principal without AuthTime, or with one more than a minute ahead of our clock, is
+// never recent. Others are refused with 401 and
 // told what is missing (RFC 9470), so that an interactive client can send its user to authenticate again. Several demands must all be met.
 //
 // A negative maxAge, or an acr value that is not printable ASCII without space, quotation mark and backslash, is met by nobody.
@@ -110,7 +115,8 @@ func (g *Gate) RequireAuthentication(maxAge time.Duration, acrValues ...string) 
 	acrValues = slices.Clone(acrValues)
 	return g.with(func(_ *Gate, _ *http.Request, p *Principal) error {
 		strong := len(acrValues) == 0 || ValidScope(p.ACR) && slices.Contains(acrValues, p.ACR)
-		recent := maxAge == 0 || !p.AuthTime.IsZero() && time.Since(p.AuthTime) <= maxAge
+		age := time.Since(p.AuthTime)
+		recent := maxAge == 0 || maxAge > 0 && !p.AuthTime.IsZero() && age >= -maxAhead && age <= maxAge
 		if strong && recent {
 			return nil
 		}

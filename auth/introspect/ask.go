@@ -72,6 +72,7 @@ func retryAfter(h http.Header) time.Duration {
 // registered are the members of RFC 7662 section 2.2 and of others that are read here.
 var registered = []string{
 	"active", "scope", "client_id", "username", "token_type", "exp", "iat", "nbf", "sub", "aud", "iss", "jti", "cnf", "acr", "auth_time", "token_use", "typ",
+	"at_hash", "c_hash",
 }
 
 // judge reads an answer, at the time now.
@@ -118,6 +119,9 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	if !v.cfg.SkipAudience && !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(v.cfg.Audiences, a) }) {
 		return no(errAudience)
 	}
+	if o.Has("at_hash") || o.Has("c_hash") {
+		return no(errType) // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them, which is not so of nonce (Keycloak)
+	}
 	if !oneOf(tokenType, "Bearer", "DPoP") || !oneOf(use, "access_token", "access") || !oneOf(typ, "Bearer", "DPoP", "at+jwt", "application/at+jwt") {
 		return no(errType)
 	}
@@ -137,6 +141,9 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 		if p.Bound.JKT, p.Bound.X5T, ok = strict.Confirmation(cnf); !ok {
 			return no(errCnf)
 		}
+	}
+	if p.Bound.JKT == "" && (strings.EqualFold(tokenType, "DPoP") || strings.EqualFold(typ, "DPoP")) {
+		return no(errNoKey) // RFC 9449 section 6.2: it is bound to a key, and we are not told which
 	}
 	if latest := now.Add(v.cfg.Leeway); latest.Before(nbf) || latest.Before(iat) {
 		return no(errEarly)

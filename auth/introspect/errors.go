@@ -37,6 +37,7 @@ var (
 	errScope    = invalid("scope holds what is no scope-token")
 	errEarly    = invalid("token is not valid yet")
 	errCnf      = invalid("token is bound in a way that cannot be checked")
+	errNoKey    = invalid("token is a DPoP token and the answer does not name its key (cnf.jkt)")
 	errBound    = invalid("token is bound to a key or certificate (cnf) and was sent as a bearer token")
 	errExpired  = &auth.Error{Code: auth.CodeTokenExpired, Err: fmt.Errorf("introspect: token has expired: %w", auth.ErrExpired)}
 )

@@ -46,9 +46,9 @@
 //
 //   - A wrong signature under a known kid, or a token without kid, fetches nothing. So does every token that is refused before its
 //     key is looked for, above all one of an issuer that is not configured.
-//   - Unknown kids cause at most one fetch in 10 seconds, however many there are; one that was looked for in vain is looked for
-//     again after 10 seconds, then 20, 40, and from then on 60. A key that the issuer has just published is found by any of these
-//     fetches, so an attack delays it by 10 seconds at most.
+//   - Unknown kids cause at most one fetch in 10 seconds, however many there are and however often one comes again. None is
+//     remembered: whoever can foretell the kid of the next key, a month or a number, could have it put off. A key that the issuer has
+//     just published is found by any of these fetches, so an attack delays it by 10 seconds at most.
 //   - After a failure there is a pause of 1 second, doubled up to a minute. Keys that are there stay good for [Fetch.MaxStale] after
 //     the last good fetch. Without keys the answer is [auth.ErrUnavailable], 503 with Retry-After: an outage of the issuer
 //     is no fault of the token, and a client that is told "invalid" throws its token away.

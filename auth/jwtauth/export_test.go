@@ -65,14 +65,6 @@ func rows(names []string) (as []*algorithm) {
 	return as
 }
 
-// Missing is how many unknown kids v remembers.
-func Missing(v *Verifier) int {
-	r := v.issuers[0].remote
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.missing)
-}
-
 // Remembered reports whether v would answer for the token from memory.
 func Remembered(v *Verifier, token string, now time.Time) bool {
 	sum := digest(token)

@@ -33,8 +33,6 @@ const (
 	maxWait      = 2 * time.Second  // of a request, for all the fetches it needs
 	fetchTimeout = 10 * time.Second // of a fetch, discovery included
 	cooldown     = 10 * time.Second // between fetches that unknown kids cause
-	maxMissing   = 1024             // kids known to be unknown
-	maxMiss      = time.Minute      // for which a kid stays known to be unknown
 	minSoft      = 5 * time.Minute  // between planned fetches, whatever Cache-Control says
 	defaultSoft  = time.Hour        // without a Cache-Control
 	maxBackoff   = time.Minute      // between fetches after failures
@@ -67,13 +65,6 @@ type remote struct {
 	failed   error         // of the last fetch; nil when it was good
 	retryAt  time.Time     // after a failure there is no fetch before
 	kidAt    time.Time     // an unknown kid causes no fetch before
-	missing  map[string]miss
-}
-
-// miss is when a kid that was not in the set may be asked for again, and how long that was put off.
-type miss struct {
-	until time.Time
-	after time.Duration
 }
 
 // keySet is what one fetch brought. It is immutable.
@@ -84,7 +75,7 @@ type keySet struct {
 }
 
 func newRemote(cfg *Issuer, allowed []*algorithm, logger *slog.Logger) (*remote, error) {
-	r := &remote{issuer: cfg.Issuer, url: cfg.JWKS, fetch: cfg.Fetch, allowed: allowed, logger: logger, missing: map[string]miss{}}
+	r := &remote{issuer: cfg.Issuer, url: cfg.JWKS, fetch: cfg.Fetch, allowed: allowed, logger: logger}
 	var errs []error
 	field, url := "JWKS", r.url
 	if cfg.Discovery {
@@ -123,14 +114,13 @@ func (r *remote) key(ctx context.Context, h *header) (*key, time.Time, error) {
 				return nil, time.Time{}, errKey
 			}
 			if set != first && !set.fetched.Before(asked) {
-				r.miss(string(h.kid), now)
 				return nil, time.Time{}, errKey
 			}
 		}
 		if try == 2 { // it joined a fetch that began before it asked, then had one made, and both failed it
 			return nil, time.Time{}, r.unavailable(now)
 		}
-		flight, err := r.ask(h, set, young, now)
+		flight, err := r.ask(set, young, now)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -148,7 +138,7 @@ func age(since, now time.Time) time.Duration {
 
 // ask returns the fetch to wait for, starting it if need be and allowed, or what to answer without waiting. set and young are
 // what the caller saw.
-func (r *remote) ask(h *header, set *keySet, young bool, now time.Time) (<-chan struct{}, error) {
+func (r *remote) ask(set *keySet, young bool, now time.Time) (<-chan struct{}, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -156,11 +146,6 @@ func (r *remote) ask(h *header, set *keySet, young bool, now time.Time) (<-chan 
 	}
 	if r.set.Load() != set {
 		return closedChan, nil // somebody's fetch has just ended: look again
-	}
-	if young {
-		if m, ok := r.missing[string(h.kid)]; ok && now.Before(m.until) {
-			return nil, errKey
-		}
 	}
 	if r.flight != nil {
 		return r.flight, nil
@@ -281,34 +266,6 @@ func (r *remote) tell(c change, skipped []error, err error) {
 	for _, err := range skipped {
 		log.Warn("jwtauth: a key of the set is not used", "error", err)
 	}
-}
-
-// miss remembers that a kid is not in the newest set: for as long as the cool-down at first, then twice as long each time, up
-// to maxMiss. A client that comes back with a retired key for hours costs a fetch a minute, and a key that was used a moment
-// before it was published is not shut out for longer than an unknown kid is anyway.
-func (r *remote) miss(kid string, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.missing[kid]
-	if now.Before(m.until) {
-		return // another request of the same fetch
-	}
-	if len(r.missing) >= maxMissing && m.after == 0 {
-		for k, o := range r.missing {
-			if !now.Before(o.until) {
-				delete(r.missing, k)
-			}
-		}
-		for k := range r.missing {
-			if len(r.missing) < maxMissing {
-				break
-			}
-			delete(r.missing, k) // any: at worst it is asked for again, under the cool-down
-		}
-	}
-	m.after = min(maxMiss, max(cooldown, 2*m.after))
-	m.until = now.Add(m.after)
-	r.missing[kid] = m
 }
 
 // wait waits for the end of a fetch, at most for limit.

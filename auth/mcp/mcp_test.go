@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -228,6 +229,20 @@ func TestEveryOperationNeedsWhatIsListedForIt(t *testing.T) {
 		{"Method alone", `{"Method":"tools/call","params":{"name":"write_file"}}`, malformed, malformed},
 		{"Params alone", `{"method":"tools/call","param\u017f":{"name":"write_file"},"params":{"name":"search"}}`, malformed, malformed},
 		{"a method that is a number", `{"method":1}`, malformed, malformed},
+		{"an ID beside the id", `{"id":1,"ID":2,"method":"ping"}`, malformed, malformed},
+		{"a notification with params", `{"method":"notifications/roots/list_changed","params":{"name":1}}`, malformed, malformed},
+		{"a notification with an id", `{"id":1,"method":"notifications/initialized"}`, malformed, malformed},
+		{"a notification with an id behind it", `{"method":"notifications/x","id":null}`, malformed, malformed},
+		{"a notification of nothing", `{"method":"notifications/"}`, malformed, malformed},
+		{"a way out of notifications", `{"method":"notifications/../tools/call","params":{"name":"write_file"}}`, malformed, malformed},
+		{"a way around a method", `{"method":"./tools/call","params":{"name":"write_file"}}`, malformed, malformed},
+		{"a method with a second slash", `{"method":"tools//call","params":{"name":"write_file"}}`, malformed, malformed},
+		{"a method with a slash before it", `{"method":"/tools/call","params":{"name":"write_file"}}`, malformed, malformed},
+		{"an empty method", `{"method":""}`, malformed, malformed},
+		{"257 members", `{"method":"ping","params":{` + numbered(257) + `}}`, malformed, malformed},
+		{"256 members", `{"method":"ping","params":{` + numbered(256) + `}}`, "", ""},
+		{"10,001 elements", `{"method":"ping","params":{"a":[0` + strings.Repeat(",0", 10_000) + `]}}`, malformed, malformed},
+		{"a long text", `{"method":"ping","params":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`, "", ""},
 		{"a batch", `[{"method":"ping"}]`, malformed, malformed},
 		{"two messages", `{"method":"ping"}{"method":"tools/call"}`, malformed, malformed},
 		{"no JSON", `method=ping`, malformed, malformed},
@@ -250,6 +265,44 @@ func TestEveryOperationNeedsWhatIsListedForIt(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// numbered returns n members.
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"%x":0`, i)
+	}
+	return b.String()
+}
+
+// A body that is all names, or all variants of a name, ends the scan long before its own end: what stands there does not count, and the
+// memory that a refusal takes does not grow with it.
+func TestABodyFullOfNamesIsNotReadToItsEnd(t *testing.T) {
+	o, err := mcp.NewOperations(mcp.OperationsConfig{Tools: map[string]string{"*": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, head := range map[string]string{"members": `{"method":"ping","params":{`, "variants": `{"Method":"ping",`, "members at the top": `{`} {
+		body := []byte(head + numbered(200_000))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := o.Needs(nil, body)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; auth.CodeOf(err) != auth.CodeInvalidRequest || took > 256<<10 {
+			t.Errorf("%s: %v, %d bytes", name, err, took)
+		}
+	}
+}
+
+func TestABlankListOfScopesIsAFault(t *testing.T) {
+	if _, err := mcp.NewOperations(mcp.OperationsConfig{Methods: map[string]string{"a": " "}, Tools: map[string]string{"b": "\t"}}); err == nil ||
+		!strings.Contains(err.Error(), `Methods["a"]`) || !strings.Contains(err.Error(), `Tools["b"]`) {
+		t.Error(err)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // key "*" stands for whatever is not listed. A map that is nil demands nothing; what is not in one that is not nil is refused.
 type OperationsConfig struct {
 	// Methods are JSON-RPC methods, such as "resources/read". What opens and keeps a session is always free: initialize, ping, and
-	// notifications.
+	// methods below notifications/ in a message without an id, which are never answered.
 	Methods map[string]string
 	// Tools are the names of tools, as in params.name of tools/call.
 	Tools map[string]string
@@ -42,6 +42,9 @@ func NewOperations(cfg OperationsConfig) (*Operations, error) {
 		to := make(map[string][]string, len(from))
 		for _, name := range slices.Sorted(maps.Keys(from)) {
 			to[name] = strings.Fields(from[name])
+			if from[name] != "" && len(to[name]) == 0 {
+				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s[%q] is blank but not empty", field, name))
+			}
 			if name == "" {
 				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s has an empty name", field))
 			}
@@ -68,7 +71,10 @@ var (
 
 // Needs returns the scopes that a request with this body needs; hand it to [auth.Gate.BodyScopesHandler]. A request without a body (GET for
 // the stream, DELETE) and a JSON-RPC response need none. A body that is not one JSON-RPC message in strict JSON is refused with 400: what
-// is read here must be what the server reads, so neither batches, which MCP no longer has, nor a member twice or in another case.
+// is read here must be what the server reads, so neither batches, which MCP no longer has, nor a member twice or in another case, nor a
+// method with an empty or dot segment, which a server that routes by path may take for another. Refused too is a body with more than
+// 256 members in one object, 10,000 members or 100,000 values in all, 10,000 elements in one array, or names of more than 256 bytes: these
+// cost more to compare than to send. Its length is bounded by whoever reads it.
 func (o *Operations) Needs(_ *http.Request, body []byte) ([]string, error) {
 	if o == nil || !o.made {
 		return nil, errNotMade
@@ -77,12 +83,16 @@ func (o *Operations) Needs(_ *http.Request, body []byte) ([]string, error) {
 		return nil, nil
 	}
 	var m message
-	// Bytes, Nodes and lengths were bounded by whoever read the body.
-	if jsonscan.Scan(body, &jsonscan.Limits{Bytes: -1, StringLen: -1, ArrayLen: -1, Nodes: -1, TotalKeys: -1, Keys: -1}, &m) != nil || m.bad {
+	if jsonscan.Scan(body, &jsonscan.Limits{Bytes: -1, StringLen: -1}, &m) != nil || m.hasMethod && !segmented(m.method) {
 		return nil, errMalformed
 	}
 	switch {
-	case !m.hasMethod, m.method == "initialize", m.method == "ping", strings.HasPrefix(m.method, "notifications/"):
+	case !m.hasMethod, m.method == "initialize", m.method == "ping":
+		return nil, nil
+	case strings.HasPrefix(m.method, "notifications/"):
+		if m.hasID {
+			return nil, errMalformed // a request under the name of a notification: somebody wants an answer for free
+		}
 		return nil, nil
 	}
 	needs, ok := pick(o.methods, m.method)
@@ -102,6 +112,16 @@ func (o *Operations) Needs(_ *http.Request, body []byte) ([]string, error) {
 	return slices.Concat(needs, more), nil
 }
 
+// segmented reports whether every part of a method between slashes is a name.
+func segmented(method string) bool {
+	for s := range strings.SplitSeq(method, "/") {
+		if s == "" || s == "." || s == ".." {
+			return false
+		}
+	}
+	return true
+}
+
 // pick returns what m demands of name.
 func pick(m map[string][]string, name string) ([]string, bool) {
 	if m == nil {
@@ -116,12 +136,12 @@ func pick(m map[string][]string, name string) ([]string, bool) {
 
 // message is what counts of a JSON-RPC message.
 type message struct {
-	method, name       string
-	hasMethod, hasName bool
-	bad                bool
+	method, name              string
+	hasMethod, hasName, hasID bool
+	bad                       bool
 }
 
-// Visit implements [jsonscan.Visitor].
+// Visit implements [jsonscan.Visitor]. It ends the scan at the first fault.
 func (m *message) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error {
 	switch p.Depth() {
 	case 0:
@@ -132,6 +152,8 @@ func (m *message) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		case m.is(p, 0, "method"):
 			m.hasMethod = true
 			m.method = m.text(p, k, start, end)
+		case m.is(p, 0, "id"):
+			m.hasID = true
 		case m.is(p, 0, "params"):
 			// An array is a list of arguments by position, which MCP does not have.
 			m.bad = m.bad || k != jsonscan.ObjectStart
@@ -141,6 +163,9 @@ func (m *message) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 			m.hasName = true
 			m.name = m.text(p, k, start, end)
 		}
+	}
+	if m.bad {
+		return errMalformed
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func Parse(v *Verifier, s string) (thumbprint, jti string, err error) {
 
 // WithProof is Authenticate at another time.
 func WithProof(v *Verifier, r *http.Request, token string, now time.Time) error {
-	_, err := v.withProof(r, token, now)
+	_, err := v.withProof(r, token, func() time.Time { return now })
 	return err
 }
 

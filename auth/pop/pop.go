@@ -35,9 +35,9 @@ type Config struct {
 	Leeway time.Duration
 	// Replay remembers proofs that were used. Nil means a store in memory, for this process alone.
 	Replay ReplayStore
-	// MaxProofs bounds the proofs the store in memory remembers, each for one to two times MaxAge and Leeway. A client has a 64th of them,
+	// MaxProofs bounds the proofs the store in memory remembers, each for one to two times MaxAge, twice Leeway and 5 seconds. A client has a 64th of them,
 	// which it may share with others by chance; when that is full, further proofs are refused with 503. Zero means 1,048,576: 80 MiB
-	// when full, and some 120 requests a second without end for one client at the default MaxAge.
+	// when full, and some 110 requests a second without end for one client at the default MaxAge.
 	MaxProofs int
 	// RequireNonce demands a nonce of ours in every proof (RFC 9449 section 9), so that proofs cannot be made in advance by whoever
 	// could use the client's key for a moment. The Gate sends it with every answer to a request that has a proof.
@@ -148,7 +148,7 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, errors.Join(errs...)
 	}
 	if v.replay == nil {
-		v.replay = newMemory(cfg.MaxProofs, v.maxAge+v.leeway)
+		v.replay = newMemory(cfg.MaxProofs, v.maxAge+2*v.leeway+margin)
 	}
 	if cfg.RequireNonce {
 		key := slices.Clone(cfg.NonceKey)
@@ -178,7 +178,7 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	}
 	switch {
 	case cred.Source == auth.SourceDPoP && len(v.urls) > 0:
-		return v.withProof(r, cred.Value, time.Now())
+		return v.withProof(r, cred.Value, time.Now)
 	case cred.Source == auth.SourceBearer:
 		return v.withoutProof(r, cred.Value)
 	}
@@ -212,8 +212,11 @@ func (v *Verifier) withoutProof(r *http.Request, token string) (*auth.Principal,
 	return p, nil
 }
 
+// margin is how far the clock of a store may be behind ours, beside Leeway.
+const margin = 5 * time.Second
+
 // withProof checks everything in the order of its cost, and burns the proof last.
-func (v *Verifier) withProof(r *http.Request, token string, now time.Time) (*auth.Principal, error) {
+func (v *Verifier) withProof(r *http.Request, token string, clock func() time.Time) (*auth.Principal, error) {
 	header := r.Header["Dpop"]
 	if len(header) != 1 {
 		return nil, errOneProof
@@ -222,7 +225,7 @@ func (v *Verifier) withProof(r *http.Request, token string, now time.Time) (*aut
 	if err != nil {
 		return nil, err
 	}
-	if err := v.check(proof, r, token, now); err != nil {
+	if err := v.check(proof, r, token, clock()); err != nil {
 		return nil, err
 	}
 	p, err := v.verify(r, token)
@@ -235,8 +238,10 @@ func (v *Verifier) withProof(r *http.Request, token string, now time.Time) (*aut
 		return nil, errOtherKey
 	case proof.alg.method.Verify(proof.signed, proof.signature, proof.key) != nil:
 		return nil, errSignature
+	case !v.timely(proof, clock()):
+		return nil, errIAT // the verification took its time: what is too old now may be forgotten where it was burned
 	}
-	first, err := v.replay.Burn(r.Context(), proof.id(), proof.iat.Add(v.maxAge))
+	first, err := v.replay.Burn(r.Context(), proof.id(), proof.iat.Add(v.maxAge+v.leeway+margin))
 	switch {
 	case errors.Is(err, auth.ErrUnavailable):
 		return nil, err
@@ -244,6 +249,8 @@ func (v *Verifier) withProof(r *http.Request, token string, now time.Time) (*aut
 		return nil, unavailable("replay store", err) // closed: without it a proof could be used twice
 	case !first:
 		return nil, errReplay
+	case !v.timely(proof, clock()):
+		return nil, errIAT // the store took its time, with the same consequence
 	}
 	return p, nil
 }
@@ -283,7 +290,8 @@ func (v *Verifier) Announce(h http.Header, r *http.Request) {
 // ReplayStore remembers which proofs were used. Implementations are safe for concurrent use; package replaytest checks them.
 type ReplayStore interface {
 	// Burn records key until the given time and reports whether it was not there, as one atomic step: of any number of calls at once,
-	// in any number of processes, one gets true. An error means that it could not be decided; the request is then refused with 503.
+	// in any number of processes, one gets true. The time is when no
+	// Verifier accepts the proof any more, with room for clocks that are apart by Config.Leeway and 5 seconds. An error means that it could not be decided; the request is then refused with 503.
 	//
 	// The first 16 bytes of key stand for the client's key, the others for the proof.
 	Burn(ctx context.Context, key [32]byte, until time.Time) (first bool, err error)

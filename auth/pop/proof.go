@@ -105,10 +105,16 @@ func (v *Verifier) check(p *proof, r *http.Request, token string, now time.Time)
 		return errATH
 	case v.nonces != nil && !v.nonces.knows(p.nonce, now):
 		return errNonce
-	case p.iat.Before(now.Add(-v.maxAge)) || p.iat.After(now.Add(v.leeway)), p.nbf.After(now.Add(v.leeway)), p.ends && !now.Before(p.exp.Add(v.leeway)):
+	case !v.timely(p, now):
 		return errIAT
 	}
 	return nil
+}
+
+// timely reports whether a proof may be used at the time now.
+func (v *Verifier) timely(p *proof, now time.Time) bool {
+	latest := now.Add(v.leeway)
+	return !p.iat.Before(now.Add(-v.maxAge)) && !p.iat.After(latest) && !p.nbf.After(latest) && (!p.ends || now.Before(p.exp.Add(v.leeway)))
 }
 
 // id is what a proof is remembered by: the key's half and the proof's half. The same jti under another key is another proof.
