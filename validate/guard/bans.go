@@ -81,7 +81,7 @@ func newBans(clients, v6bits int, threshold float64, half, first, longest, forge
 		b.shards[i].groups = make([]banGroup, groups)
 	}
 	if v6bits > netBits {
-		b.nets = newBans(clients/16, netBits, float64(min(netBans, max(clients/8, 2))), half, first, longest, forget)
+		b.nets = newBans(max(clients/16, ways), netBits, float64(min(netBans, max(clients/8, 2))), half, first, longest, forget)
 		b.nets.ways6 = ways // nobody else is in there
 	}
 	return b

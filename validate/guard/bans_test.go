@@ -315,14 +315,25 @@ func TestAWholeBlockOfIPv6LeavesAQuarterOfThePlacesToIPv4(t *testing.T) {
 	})
 }
 
+func TestTheSmallestTableBansNetworksToo(t *testing.T) {
+	g := must(t, guard.Config{MaxClients: 1})
+	g.ReportAddr(mint(1), 100)
+	g.ReportAddr(mint(2), 100)
+	if !banned(g, mint(3)) || banned(g, mint(1<<16)) {
+		t.Error("two bans are all that it takes in a table of eight")
+	}
+}
+
 func TestABanForEverIsOne(t *testing.T) {
 	for _, cfg := range []guard.Config{{Ban: math.MaxInt64}, {Ban: math.MaxInt64, MaxBan: math.MaxInt64, HalfLife: 1, ForgiveAfter: math.MaxInt64}} {
 		g := must(t, cfg)
 		early := time.Now().Add(-time.Hour)
 		g.ReportAddr(attacker, 100)
 		other := netip.MustParseAddr("192.0.2.67")
-		if !g.Ban(other, math.MaxInt64) || !g.Ban(other, math.MaxInt64) {
-			t.Error("no ban by hand")
+		for range 2 {
+			if !g.Ban(other, math.MaxInt64) {
+				t.Error("no ban by hand")
+			}
 		}
 		for _, a := range []netip.Addr{attacker, other} {
 			w := ask(g.Handler(room), a.String(), "/")
