@@ -314,14 +314,11 @@ func (m *zip) extras(v *Verifier) error {
 
 // within notes the folders that a name lies in.
 func (m *zip) within(v *Verifier, lower string) string {
-	for i := range len(lower) {
-		if lower[i] != '/' {
-			continue
-		}
+	for i := strings.LastIndexByte(lower, '/'); i >= 0; i = strings.LastIndexByte(lower[:i], '/') {
 		id := maphash.String(zipSeeds[0], lower[:i]) << 1
 		at, known := slices.BinarySearch(m.folders, id)
 		if known {
-			continue
+			break // and so are those that it lies in
 		}
 		if len(m.folders) == v.lim.Entries {
 			return "too many folders"
