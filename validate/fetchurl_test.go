@@ -27,3 +27,28 @@ func TestFormatPublicHTTPS(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatLeadInsideAreRefused(t *testing.T) {
+	for host, want := range map[string]bool{
+		"vllm.shop.svc": false, "kubernetes.default.svc": false, "kubernetes.default": false, "x.kube-system": false, "a.vcap.me": false, "vcap.me": false, "fuf.me": false, "a.lacolhost.com": false,
+		"10-0-0-1.traefik.me": false, "x.backname.io": false, "7f000001.c0a80001.rbndr.us": false, "redis.service.consul": false, "a.docker": false, "wiki.intra": false, "a.test": false, "api.k8s": false,
+		"a.LOCALNET": false, "make-10.0.0.1-rr.1u.ms": false, "box.tail1234.ts.net": false, "192-168-1-1.abc.plex.direct": false, "fritz.box": false,
+		"svc.example.com": true, "consul.io": true, "docker.com": true, "notvcap.me": true, "test.com": true, "ts.net.example": true, "mailbox.org": true,
+	} {
+		if got := validate.IsPublicHTTPS("https://" + host + "/x"); got != want {
+			t.Errorf("%s: %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestPortsOfOtherServicesAreRefused(t *testing.T) {
+	for port, want := range map[string]bool{
+		"443": true, "1024": true, "8443": true, "9443": true, "8000": true, "8080": true, "65535": true,
+		"0": false, "00443": false, "0443": false, "65536": false, "99999": false, "22": false, "25": false, "80": false, "442": false, "1023": false, "6379": false, "3306": false,
+		"5432": false, "9200": false, "11211": false, "2375": false, "27017": false, "6667": false, "6000": false, "10250": false,
+	} {
+		if got := validate.IsPublicHTTPS("https://example.com:" + port + "/x"); got != want {
+			t.Errorf("%s: %v, want %v", port, got, want)
+		}
+	}
+}

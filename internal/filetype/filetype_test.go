@@ -109,7 +109,7 @@ func TestEachFaultHasItsOwnReason(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"png, with a ZIP archive in a chunk": "a ZIP archive too", "png, with an empty looking ZIP archive in a chunk": "a ZIP archive too", "png, with a ZIP archive with a comment in a chunk": "a ZIP archive too",
-		"jpeg, with a RAR archive in a comment": "a RAR archive too", "gif, with a PHP archive in a comment": "a PHP archive too", "wav, with a PHP archive as sound": "too", "mp4, with a 7z archive in free space": "a 7z archive too",
+		"jpeg, with a RAR archive in a comment": "a RAR archive too", "gif, with a PHP archive in a comment": "a script too", "wav, with a PHP archive as sound": "too", "mp4, with a 7z archive in free space": "a 7z archive too",
 		"png, in a tar archive": "after the end", "webp, with a PDF in a chunk": "a PDF too", "flac, with a ZIP archive as sound": "a ZIP archive too", "pdf, with a ZIP archive in a stream": "a ZIP archive too",
 		"mp3, with a page in a tag": "a script too", "gif, with PHP in a comment": "a script too", "txt, that is a PDF behind a word": "a PDF too",
 		"png, too large": "too many pixels", "jpeg, too large": "too many pixels", "jpeg, with too many scans": "too many scans", "gif, with too many frames": "too many frames", "png, with too many frames": "too many frames",

@@ -9,8 +9,9 @@ import (
 // in pieces and takes no byte beyond the end of the stream. It accepts what compress/flate accepts, but for streams of many
 // short blocks: see maxShort.
 type inflater struct {
-	out  int64 // bytes that would have come out
-	in   int64 // bytes taken
+	out  int64           // bytes that would have come out
+	in   int64           // bytes taken
+	head [leadBytes]byte // the first bytes that would have come out
 	hold uint64
 	n    uint // bits in hold, fewer than 8 whenever a step is done
 
@@ -129,6 +130,9 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 			continue
 		case infStored:
 			k := min(f.left, len(p)-i)
+			if f.out < leadBytes {
+				copy(f.head[f.out:], p[i:i+k])
+			}
 			f.left, f.out, i = f.left-k, f.out+int64(k), i+k
 			if f.left > 0 {
 				return i, true
@@ -211,7 +215,7 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 			f.state = infLengths
 			continue
 		case infSymbol:
-			if len(p)-i >= 8 && f.n < 8 { // with more bits, a step is under way that needs them
+			if len(p)-i >= 8 && f.n < 8 && f.out >= leadBytes { // with more bits, a step is under way that needs them
 				if i = f.fast(p, i, most); f.out > most {
 					continue
 				}
@@ -226,6 +230,9 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 			f.take(k)
 			switch {
 			case sym < 256:
+				if f.out < leadBytes {
+					f.head[f.out] = byte(sym)
+				}
 				f.out++
 			case sym == 256:
 				f.end()
@@ -269,6 +276,9 @@ func (f *inflater) feed(p []byte, most int64) (n int, ok bool) {
 			}
 			if back += int64(f.take(width)); back > f.out {
 				return i, false
+			}
+			for at := f.out; at < min(f.out+int64(f.length), leadBytes); at++ {
+				f.head[at] = f.head[at-back]
 			}
 			f.out += int64(f.length)
 			f.state = infSymbol

@@ -4,7 +4,7 @@ package filetype
 type Limits struct {
 	// Pixels is the width times the height of a picture, and of a frame. Zero means 50,000,000: the largest picture that
 	// common telephones take (8160 by 6120), which a decoder unfolds to 200 MB of RGBA. The frames of an animation may have
-	// ten times that together.
+	// ten times that together, each of them counted as the whole canvas: readers compose them (240 frames of 1920 by 1080).
 	Pixels int64
 	// Frames is the number of frames of an animation (GIF, WebP, APNG) and of the pictures in one JPEG file (CIPA DC-007).
 	// Zero means 1,000: forty seconds at 25 frames a second.

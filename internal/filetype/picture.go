@@ -138,7 +138,11 @@ func (m *png) body(v *Verifier, b []byte) error {
 		if !ok || b[10] != 0 || b[11] != 0 || b[12] > 1 {
 			return v.malformed("impossible header")
 		}
-		return v.picture(int64(be.Uint32(b)), int64(be.Uint32(b[4:])))
+		w, h := int64(be.Uint32(b)), int64(be.Uint32(b[4:]))
+		if err := v.picture(w, h); err != nil {
+			return err
+		}
+		v.canvas = w * h
 	case "acTL":
 		if m.animated || m.data {
 			return v.malformed("misplaced animation header")
@@ -224,7 +228,13 @@ func (m *jpeg) next(v *Verifier, b []byte) error {
 		m.state = jpegMarker
 		v.pass(m.size - 6)
 		v.take(2)
-		return v.picture(int64(be.Uint16(b[3:])), int64(be.Uint16(b[1:])))
+		w, h := int64(be.Uint16(b[3:])), int64(be.Uint16(b[1:]))
+		if err := v.picture(w, h); err != nil {
+			return err
+		}
+		if v.totalPixels += w * h; v.totalPixels/framesFactor > v.lim.Pixels {
+			return v.refuse(TooBig, "too many pixels in all frames")
+		}
 	case jpegApp:
 		m.multi = m.multi || string(b) == "MPF\x00"
 		m.state = jpegMarker
@@ -366,7 +376,9 @@ func (m *gif) next(v *Verifier, b []byte) error {
 		m.state = gifBlock
 		v.pass(colourTable(b[10]))
 		v.take(1)
-		return v.picture(int64(le.Uint16(b[6:])), int64(le.Uint16(b[8:])))
+		w, h := int64(le.Uint16(b[6:])), int64(le.Uint16(b[8:]))
+		v.canvas = w * h
+		return v.picture(w, h)
 	case gifBlock:
 		switch b[0] {
 		case ',':
@@ -482,6 +494,7 @@ func (m *webp) next(v *Verifier, b []byte) error {
 		if err := v.picture(m.w, m.h); err != nil {
 			return err
 		}
+		v.canvas = m.w * m.h
 		return m.rest(v, 10)
 	case webpFrame:
 		m.fw, m.fh = int64(uint24(b[6:]))+1, int64(uint24(b[9:]))+1

@@ -133,6 +133,9 @@ func (y *polyglot) search(p []byte) (at int, reason string) {
 		found(i, "a PHP archive too")
 	}
 	if !y.typ.isArchive() {
+		if i := y.php(p); i >= 0 {
+			found(i, "markup or a script too")
+		}
 		// The record is judged when all its bytes are there: the signature may lie in the pieces before.
 		y.records(p)
 	}
@@ -154,6 +157,33 @@ func (y *polyglot) index(p, sig []byte) int {
 		return i + len(sig)
 	}
 	return -1
+}
+
+// phpLen is the length of "<?php" and the white space without which PHP does not take it for its own.
+const phpLen = 6
+
+// php returns the end in p of the first opening of PHP that ends in p, -1 for none.
+func (y *polyglot) php(p []byte) int {
+	var border [2 * phpLen]byte
+	c := y.carry[max(0, y.carryN-(phpLen-1)):y.carryN]
+	n := copy(border[:], c)
+	n += copy(border[n:], p[:min(phpLen-1, len(p))])
+	if i := phpIn(border[:n]); i >= 0 {
+		return i - len(c)
+	}
+	return phpIn(p)
+}
+
+func phpIn(b []byte) int {
+	for i := 0; ; i++ {
+		j := bytes.Index(b[i:], []byte("<?"))
+		if i += j; j < 0 || i+phpLen > len(b) {
+			return -1
+		}
+		if b[i+2]|0x20 == 'p' && b[i+3]|0x20 == 'h' && b[i+4]|0x20 == 'p' && bytes.IndexByte([]byte(" \t\n\r"), b[i+5]) >= 0 {
+			return i + phpLen
+		}
+	}
 }
 
 // records notes the last believable end record of a ZIP directory that is complete in p.

@@ -86,6 +86,7 @@ type Verifier struct {
 
 	frames      int
 	totalPixels int64
+	canvas      int64 // pixels of the whole picture that frames are parts of
 
 	poly polyglot
 }
@@ -240,13 +241,13 @@ func (v *Verifier) picture(w, h int64) error {
 }
 
 // frame counts one picture of an animation. All frames together may have framesFactor times the pixels of one picture, since
-// there are decoders that unfold them all.
+// there are decoders that unfold them all; and each to the whole canvas, however small the part is that it changes.
 func (v *Verifier) frame(w, h int64) error {
 	if err := v.picture(w, h); err != nil {
 		return err
 	}
 	v.frames++
-	v.totalPixels += w * h
+	v.totalPixels += max(w*h, v.canvas)
 	if v.frames > v.lim.Frames {
 		return v.refuse(TooBig, "too many frames")
 	}

@@ -7,7 +7,11 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // zip is a ZIP archive (PKWARE APPNOTE 6.3.10) that a reader of the stream and a reader of the directory see alike: local
@@ -24,7 +28,8 @@ type zip struct {
 	central int // entries of the directory
 	inDir   bool
 	dirAt   int64
-	names   []uint64 // a keyed hash of each name, as file systems compare them
+	names   []uint64 // a keyed hash of each name, as file systems compare them; its last bit says that it is a folder
+	folders []uint64 // the same of all folders that names lie in, sorted
 	sum     [2][2]uint64
 	total   int64
 
@@ -41,6 +46,10 @@ type zip struct {
 	folder   bool
 	hash     [2]uint64 // of the name
 
+	lead     [leadBytes]byte // of an entry without a size
+	leadN    int
+	document bool // the entry may be an Office document
+
 	matched uint8 // bytes of a descriptor's signature at the end of the scan so far
 	deflate inflater
 
@@ -53,6 +62,7 @@ const (
 	zipLocal
 	zipName
 	zipExtra
+	zipLead
 	zipInflate
 	zipSearch // of a stored entry without a size
 	zipFound  // the figures behind what may be the signature of a descriptor
@@ -70,6 +80,7 @@ const (
 	flagsAllowed = 1<<1 | 1<<2 | flagDescriptor | flagUTF8
 
 	maxName   = 512
+	leadBytes = 8 // of the content of an entry, for its signature
 	zip64     = 1<<32 - 1
 	unicodeID = 0x7075 // Info-ZIP's second name of an entry
 )
@@ -142,6 +153,18 @@ func (m *zip) next(v *Verifier, b []byte) error {
 		}
 		v.pass(int64(size))
 		return m.extras(v)
+	case zipLead:
+		if err := m.content(v, b); err != nil {
+			return err
+		}
+		left := int64(m.packed) - int64(len(b))
+		if m.flags&flagDescriptor != 0 {
+			m.state = zipDescriptor
+			v.take(16)
+		} else {
+			m.signature(v)
+		}
+		v.pass(left)
 	case zipFound:
 		if int64(le.Uint32(b[4:])) == v.off-16-m.dataAt {
 			return m.described(v, b)
@@ -216,14 +239,14 @@ func (m *zip) name(v *Verifier, b []byte) error {
 		if reason := badName(name); reason != "" {
 			return v.refuse(Forbidden, reason)
 		}
-		lower := strings.ToLower(strings.TrimSuffix(name, "/"))
+		lower := fold(strings.TrimSuffix(name, "/"))
 		if v.typ != ZIP {
 			if reason := badPart(lower); reason != "" {
 				return v.refuse(Forbidden, reason)
 			}
 			m.contentTypes = m.contentTypes || lower == "[content_types].xml"
 			m.main = m.main || lower == mainParts[v.typ]
-		} else if archives[extension(lower)] {
+		} else if archives[extension(lower)] || documents[extension(lower)] {
 			return v.refuse(Forbidden, "archive in the archive")
 		}
 		if programs[extension(lower)] {
@@ -232,7 +255,16 @@ func (m *zip) name(v *Verifier, b []byte) error {
 		if m.count++; m.count > v.lim.Entries {
 			return v.refuse(TooBig, "too many entries")
 		}
-		m.names = append(m.names, maphash.String(zipSeeds[0], lower))
+		// Charts of Office documents carry their figures as a workbook.
+		m.document = v.typ != ZIP && strings.Contains(lower, "/embeddings/") && documents[extension(lower)]
+		id := maphash.String(zipSeeds[0], lower) << 1
+		if m.folder {
+			id |= 1
+		}
+		m.names = append(m.names, id)
+		if reason := m.within(v, lower); reason != "" {
+			return v.refuse(TooBig, reason)
+		}
 	}
 	return m.extras(v)
 }
@@ -265,15 +297,47 @@ func (m *zip) extras(v *Verifier) error {
 		m.deflate.reset()
 		v.take(0)
 	case !described:
-		v.pass(v.skip + int64(m.packed))
-		m.signature(v)
-	case m.packed == 0:
-		m.state, m.matched = zipSearch, 0
-		v.take(0)
+		if m.packed == 0 {
+			m.signature(v)
+			break
+		}
+		fallthrough
+	case m.packed > 0:
+		m.state = zipLead
+		v.take(int(min(m.packed, leadBytes)))
 	default:
-		m.state = zipDescriptor
-		v.pass(v.skip + int64(m.packed))
-		v.take(16)
+		m.state, m.matched, m.leadN = zipSearch, 0, 0
+		v.take(0)
+	}
+	return nil
+}
+
+// within notes the folders that a name lies in.
+func (m *zip) within(v *Verifier, lower string) string {
+	for i := strings.LastIndexByte(lower, '/'); i >= 0; i = strings.LastIndexByte(lower[:i], '/') {
+		id := maphash.String(zipSeeds[0], lower[:i]) << 1
+		at, known := slices.BinarySearch(m.folders, id)
+		if known {
+			break // and so are those that it lies in
+		}
+		if len(m.folders) == v.lim.Entries {
+			return "too many folders"
+		}
+		m.folders = slices.Insert(m.folders, at, id)
+	}
+	return ""
+}
+
+// content looks at the first bytes of an entry, at most leadBytes: its name may say something else than they.
+func (m *zip) content(v *Verifier, b []byte) error {
+	switch s := string(b); {
+	case m.document && strings.HasPrefix(s, "PK\x03\x04"):
+		return nil
+	case slices.ContainsFunc(archiveHeads, func(head string) bool { return strings.HasPrefix(s, head) }):
+		return v.refuse(Forbidden, "archive in the archive")
+	case slices.ContainsFunc(programHeads, func(head string) bool { return strings.HasPrefix(s, head) }),
+		strings.HasPrefix(s, "MZ") && strings.ContainsFunc(s, func(r rune) bool { return r < '\t' }): // texts may begin with MZ
+		return v.refuse(Forbidden, "program in the archive")
 	}
 	return nil
 }
@@ -298,6 +362,13 @@ func (m *zip) scan(v *Verifier, p []byte) (int, error) {
 		return n, v.refuse(TooBig, "entries too large together")
 	case m.deflate.out > most:
 		return n, v.refuse(Forbidden, "entry larger than it says")
+	}
+	if m.deflate.state == infDone {
+		if err := m.content(v, m.deflate.head[:min(m.deflate.out, leadBytes)]); err != nil {
+			return n, err
+		}
+	}
+	switch {
 	case m.deflate.state == infDone && described:
 		m.state = zipDescriptor
 		v.take(16)
@@ -338,6 +409,9 @@ func (m *zip) search(v *Verifier, p []byte) int {
 			break
 		}
 	}
+	if v.off-m.dataAt == int64(m.leadN) {
+		m.leadN += copy(m.lead[m.leadN:], p[:n])
+	}
 	v.off += int64(n)
 	return n
 }
@@ -347,6 +421,11 @@ func (m *zip) described(v *Verifier, b []byte) error {
 	m.crc, m.packed, m.unpacked = le.Uint32(b), le.Uint32(b[4:]), le.Uint32(b[8:])
 	if err := m.entry(v); err != nil {
 		return err
+	}
+	if m.method == 0 && m.state == zipFound {
+		if err := m.content(v, m.lead[:min(m.leadN, int(m.packed))]); err != nil {
+			return err
+		}
 	}
 	m.signature(v)
 	return nil
@@ -388,10 +467,15 @@ func (m *zip) add(which int) {
 func (m *zip) turn(v *Verifier) error {
 	m.inDir, m.dirAt = true, v.off-4
 	slices.Sort(m.names)
-	if len(slices.Compact(m.names)) != m.count {
-		return v.refuse(Forbidden, "two entries of one name")
+	for i, id := range m.names {
+		if i > 0 && id>>1 == m.names[i-1]>>1 {
+			return v.refuse(Forbidden, "two entries of one name")
+		}
+		if _, folder := slices.BinarySearch(m.folders, id); folder { // the bit of folders is not set
+			return v.refuse(Forbidden, "file and folder of one name")
+		}
 	}
-	m.names = nil
+	m.names, m.folders = nil, nil
 	if v.typ != ZIP && (!m.contentTypes || !m.main) {
 		return v.malformed("not a document of the claimed kind")
 	}
@@ -427,7 +511,7 @@ func badName(name string) string {
 		return "name of another place" // absolute, a drive or a stream of Windows
 	}
 	for _, r := range name {
-		if r < 0x20 || r >= 0x7F && r < 0xA0 || r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x200E || r == 0x200F {
+		if r < 0x20 || r >= 0x7F && r < 0xA0 || unicode.Is(unicode.Cf, r) || r >= 0x2028 && r <= 0x2029 || strings.ContainsRune(blank, r) {
 			return "name with characters that cannot be seen"
 		}
 	}
@@ -436,8 +520,29 @@ func badName(name string) string {
 		if part == "" || part[len(part)-1] == '.' || part[len(part)-1] == ' ' {
 			return "name of another place"
 		}
+		stem, _, _ := strings.Cut(strings.ToLower(part), ".")
+		if devices[strings.TrimRight(stem, " ")] {
+			return "name of a device"
+		}
+		if stem == "" && !strings.HasPrefix(part, "._") && !hiddenNames[part] || stem == "git~1" {
+			return "hidden file"
+		}
 	}
 	return ""
+}
+
+// blank are characters without a glyph that Unicode does not count as formatting: the joiner of graphemes and fillers of Hangul.
+const blank = "\u034f\u115f\u1160\u3164\uffa0"
+
+// fold returns a name as the most forgiving file system compares it: without case (APFS: Unicode's full folding), and however
+// its accents are composed (HFS+, APFS).
+func fold(name string) string {
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return norm.NFD.String(cases.Fold().String(norm.NFD.String(name)))
+		}
+	}
+	return strings.ToLower(name)
 }
 
 // mainParts are the parts that make a package a document, in lower case: OPC compares names without case.
@@ -470,8 +575,25 @@ func set(words string) map[string]bool {
 }
 
 var (
-	// programs are extensions that a system runs on a double click, and Office documents with macros.
-	programs = set("exe dll com scr pif cpl bat cmd msi msp ps1 vbs vbe jse wsf wsh hta lnk jar app apk deb rpm dmg pkg sys so dylib class wasm docm dotm xlsm xltm xlam pptm potm ppsm ppam")
-	// archives hold files that nobody would look at.
-	archives = set("zip 7z rar tar gz tgz bz2 tbz xz txz zst lz lz4 lzma cab iso arj lzh ace war ear whl phar")
+	// programs are extensions that a system runs, installs or opens as a shortcut on a double click, and Office documents with
+	// macros.
+	programs = set("exe dll com scr pif cpl msc bat cmd msi msp msix msixbundle appx appxbundle appinstaller ps1 psm1 psd1 vbs vbe js jse wsf wsh wsc sct hta chm inf reg " +
+		"lnk url website webloc desktop rdp scf settingcontent-ms library-ms search-ms appref-ms application gadget jnlp iqy xll xla jar app apk deb rpm dmg pkg sys so dylib class wasm " +
+		"command scpt docm dotm xlsm xlsb xltm xlam pptm potm ppsm ppam")
+	// archives hold files that nobody would look at; images of discs are among them.
+	archives = set("zip zipx 7z rar tar gz tgz bz2 tbz xz txz zst z lz lz4 lzma cab iso img vhd vhdx vmdk arj lzh ace war ear whl phar xpi crx vsix nupkg aar ipa kmz cbz cbr cb7 cbt epub " +
+		"odt ods odp odg")
+	// documents are archives too. In another archive nobody follows their entries, so they have no place there.
+	documents = set("docx xlsx pptx dotx xltx potx ppsx")
+	// devices are names that Windows gives to no file, whatever their extension.
+	devices = set("con prn aux nul com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 com\u00b9 com\u00b2 com\u00b3 " +
+		"lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9 lpt\u00b9 lpt\u00b2 lpt\u00b3 conin$ conout$ clock$")
+	// hiddenNames are those with a dot first that say nothing to a shell, an editor or a server: what macOS adds (and any name with "._"),
+	// what belongs to sources, and the relations of Office documents. All others (.bashrc, .ssh, .git, .htaccess) are refused.
+	hiddenNames = set(".DS_Store .gitignore .gitattributes .gitkeep .keep .editorconfig .rels")
+
+	archiveHeads = []string{"PK\x03\x04", "PK\x05\x06", "Rar!\x1a\x07", "7z\xbc\xaf\x27\x1c", "\x1f\x8b\x08", "\x1f\x9d", "BZh91AY&", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd",
+		"MSCF\x00\x00\x00\x00", "LZIP", "conectix", "vhdxfile"}
+	programHeads = []string{"\x7fELF", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", "\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe", "\xca\xfe\xba\xbe", "\x00asm", "dex\n",
+		"L\x00\x00\x00\x01\x14\x02\x00", "ITSF"}
 )

@@ -29,10 +29,20 @@ type bans struct {
 	shards           []banShard
 	lastEnd          atomic.Int64 // no ban ends later: when it is over, nobody is banned and no table is looked at
 	started          atomic.Int64 // bans so far
+	ways6            int          // entries per group that IPv6 clients may take
+	nets             *bans        // of networks, by the bans in them; nil when clients are no smaller
 }
 
 const (
-	ways      = 8 // entries per group; a key lives in one of two groups
+	ways = 8 // entries per group; a key lives in one of two groups
+	// waysOf6 leaves a quarter of the places to IPv4: whoever holds a /32 of IPv6 has more networks than there are places, and
+	// must not be able to fill the table for everybody.
+	waysOf6 = 6
+	// netBits is what a provider gives one site at most (RFC 6177 section 2), and netBans how many clients in it have to be
+	// banned, within about a half-life, for all of it to be banned as one; in a small table an eighth of its places. A site has
+	// 65,536 networks of 64 bits.
+	netBits   = 48
+	netBans   = 64
 	banShards = 64
 )
 
@@ -58,7 +68,7 @@ type banEntry struct {
 
 func newBans(clients, v6bits int, threshold float64, half, first, longest, forget time.Duration) *bans {
 	b := &bans{
-		seed: maphash.MakeSeed(), epoch: time.Now(), half: float64(half), threshold: threshold,
+		ways6: waysOf6, seed: maphash.MakeSeed(), epoch: time.Now(), half: float64(half), threshold: threshold,
 		first: int64(first), max: int64(longest), amen: int64(forget), v6bits: v6bits,
 	}
 	shards := 1
@@ -70,7 +80,19 @@ func newBans(clients, v6bits int, threshold float64, half, first, longest, forge
 	for i := range b.shards {
 		b.shards[i].groups = make([]banGroup, groups)
 	}
+	if v6bits > netBits {
+		b.nets = newBans(max(clients/16, ways), netBits, float64(min(netBans, max(clients/8, 2))), half, first, longest, forget)
+		b.nets.ways6 = ways // nobody else is in there
+	}
 	return b
+}
+
+// net returns the key, in nets, of the network that a client is in; 0 for none.
+func (b *bans) net(key uint64) uint64 {
+	if b.nets == nil || key >= keyLoopback {
+		return 0
+	}
+	return key &^ (1<<(64-netBits) - 1)
 }
 
 // The keys of IPv4 addresses are in the IPv6 multicast range ffff:ffff::/32, where no client is; ::/64 (the loopback) moves
@@ -146,9 +168,13 @@ func find(key uint64, g1, g2 *banGroup) *banEntry {
 func (b *bans) claim(s *banShard, key uint64, g1, g2 *banGroup, now int64) *banEntry {
 	var at *banGroup
 	slot, most := -1, 0
+	mine := ways
+	if key < keyLoopback {
+		mine = b.ways6
+	}
 	for _, g := range [2]*banGroup{g1, g2} {
 		free, last := 0, 0
-		for i, k := range &g.key {
+		for i, k := range g.key[:mine] {
 			if k == 0 {
 				free, last = free+1, i
 			}
@@ -160,7 +186,7 @@ func (b *bans) claim(s *banShard, key uint64, g1, g2 *banGroup, now int64) *banE
 	if slot < 0 {
 		lowest := math.Inf(1)
 		for _, g := range [2]*banGroup{g1, g2} {
-			for i := range g.e {
+			for i := range g.e[:mine] {
 				if e := &g.e[i]; e.until <= now && e.level < lowest {
 					at, slot, lowest = g, i, e.level
 				}
@@ -179,14 +205,33 @@ func (b *bans) claim(s *banShard, key uint64, g1, g2 *banGroup, now int64) *banE
 	return &at.e[slot]
 }
 
-func (b *bans) since(t time.Time) int64 { return int64(t.Sub(b.epoch)) }
+// since is the time since the beginning, before which nothing was: what is added to it must not overflow.
+func (b *bans) since(t time.Time) int64 { return max(0, int64(t.Sub(b.epoch))) }
 
 // age is now in half-lives: the level of one point.
 func (b *bans) age(now int64) float64 { return float64(now) / b.half }
 
-// add gives the client points. It returns how long the client is banned when these points have done it, else 0. Points during
-// a ban do not count: a client that keeps retrying gets out when it was told.
-func (b *bans) add(key uint64, points float64, t time.Time) time.Duration {
+// add gives the client points. It returns who is banned, and for how long, when these points have done it, else 0: the client, or
+// the network it is in when too many of that have been. Points during a ban do not count: a client that keeps retrying
+// gets out when it was told.
+func (b *bans) add(key uint64, points float64, t time.Time) (who netip.Prefix, length time.Duration) {
+	net := b.net(key)
+	if net != 0 && b.nets.left(net, t) > 0 {
+		return who, 0
+	}
+	if length = b.count(key, points, t); length == 0 {
+		return who, 0
+	}
+	if net != 0 {
+		if all := b.nets.count(net, 1, t); all > 0 {
+			return b.nets.prefix(net), all
+		}
+	}
+	return b.prefix(key), length
+}
+
+// count is add for the client alone.
+func (b *bans) count(key uint64, points float64, t time.Time) time.Duration {
 	if key == 0 || !(points > 0) {
 		return 0
 	}
@@ -259,8 +304,15 @@ func (b *bans) set(key uint64, length time.Duration, t time.Time) bool {
 	return true
 }
 
-// left returns how long the client is still banned; 0 when it is not.
+// left returns how long the client is still banned, for itself or with its network; 0 when it is not.
 func (b *bans) left(key uint64, t time.Time) time.Duration {
+	if net := b.net(key); net != 0 {
+		return max(b.nets.left(net, t), b.own(key, t))
+	}
+	return b.own(key, t)
+}
+
+func (b *bans) own(key uint64, t time.Time) time.Duration {
 	now := b.since(t)
 	if key == 0 || b.lastEnd.Load() <= now {
 		return 0
@@ -274,11 +326,19 @@ func (b *bans) left(key uint64, t time.Time) time.Duration {
 	return 0
 }
 
-// forget drops all that is known of the client and reports whether it was banned.
+// forget drops all that is known of the client and of its network, and reports whether one of them was banned.
 func (b *bans) forget(key uint64, t time.Time) bool {
 	if key == 0 {
 		return false
 	}
+	was := b.forgetOwn(key, t)
+	if net := b.net(key); net != 0 {
+		was = b.nets.forget(net, t) || was
+	}
+	return was
+}
+
+func (b *bans) forgetOwn(key uint64, t time.Time) bool {
 	s, g1, g2 := b.place(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,7 +370,7 @@ func (b *bans) walk(f func(key uint64, e *banEntry)) {
 
 // Ban is a ban in force. Its JSON form is stable: {"prefix":"192.0.2.1/32","until":"2026-01-02T15:04:05Z","strikes":1}.
 type Ban struct {
-	// Prefix is the client: an IPv4 address, or an IPv6 prefix of Config.IPv6Bits.
+	// Prefix is the client: an IPv4 address, or an IPv6 prefix of Config.IPv6Bits; or a /48 in which many clients were banned.
 	Prefix netip.Prefix `json:"prefix"`
 	// Until is when it ends.
 	Until time.Time `json:"until"`
@@ -321,6 +381,9 @@ type Ban struct {
 // list returns the bans in force, in the order of their prefixes; never nil.
 func (b *bans) list(t time.Time) []Ban {
 	now, out := b.since(t), []Ban{}
+	if b.nets != nil {
+		out = b.nets.list(t)
+	}
 	if b.lastEnd.Load() <= now {
 		return out
 	}
@@ -340,13 +403,13 @@ type Stats struct {
 	// one point or a ban.
 	Slots int `json:"slots"`
 	InUse int `json:"in_use"`
-	// Banned is the number of bans in force; Bans counts all since New.
+	// Banned is the number of bans in force, those of /48 networks included; Bans counts all since New.
 	Banned int   `json:"banned"`
 	Bans   int64 `json:"bans"`
 	// Evicted counts scores of at least one point that gave way to those of other clients.
 	Evicted int64 `json:"evicted"`
 	// Dropped counts points that found no place because the table held nothing but bans there. When it grows, raise
-	// Config.MaxClients.
+	// Config.MaxClients. (IPv6 clients have six of eight places.)
 	Dropped int64 `json:"dropped"`
 	// Shadow is Config.Shadow: bans are recorded, and nobody is refused.
 	Shadow bool `json:"shadow"`
@@ -364,6 +427,10 @@ func (b *bans) stats(t time.Time) Stats {
 			st.InUse++
 		}
 	})
+	if b.nets != nil {
+		nets := b.nets.stats(t)
+		st.Banned, st.Bans = st.Banned+nets.Banned, st.Bans+nets.Bans
+	}
 	for i := range b.shards {
 		s := &b.shards[i]
 		s.mu.Lock()

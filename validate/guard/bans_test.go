@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -225,7 +227,7 @@ func TestMintedAddressesWashOutNoBanAndTheTableDoesNotGrow(t *testing.T) {
 			t.Errorf("the higher score gave way to lower ones: %v", s)
 		}
 		st := g.Stats()
-		if st.Slots != 1<<12 || st.InUse != st.Slots || st.Dropped != 0 || st.Evicted < int64(n-st.Slots) || st.Banned != 64 {
+		if st.Slots != 1<<12 || st.InUse != st.Slots/4*3+65 || st.Dropped != 0 || st.Evicted < int64(n-st.Slots) || st.Banned != 64 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -242,7 +244,7 @@ func TestATableFullOfBansLetsStrangersInAndSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := must(t, guard.Config{MaxClients: 64})
 		for i := range 10_000 {
-			g.ReportAddr(mint(i), 100)
+			g.ReportAddr(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 100)
 		}
 		st := g.Stats()
 		if st.Banned != st.Slots || st.Dropped == 0 || st.Bans != int64(st.Slots) || st.Slots != 64 {
@@ -260,21 +262,108 @@ func TestATableFullOfBansLetsStrangersInAndSaysSo(t *testing.T) {
 	})
 }
 
+// Who holds two /48 has twice as many /64 as the table has places.
+func TestTwoNetworksOfIPv6DoNotTakeTheBansFromTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := must(t, guard.Config{})
+		for i := range 1 << 17 {
+			g.ReportAddr(mint(i), 100)
+		}
+		// Each is banned as one, after 64 bans in it.
+		if st := g.Stats(); st.Banned != 2*(64+1) || st.Dropped != 0 {
+			t.Errorf("%+v", st)
+		}
+		if !banned(g, mint(1<<16-1)) || !banned(g, mint(1<<17-1)) || banned(g, mint(1<<17)) {
+			t.Error("the networks are not banned, or another one is")
+		}
+		for i := range 1000 {
+			for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), mint(1<<20 + i<<16)} {
+				g.ReportAddr(a, 1000)
+				if !banned(g, a) {
+					t.Fatalf("%v is not banned", a)
+				}
+			}
+		}
+		if b := g.Bans(); !slices.ContainsFunc(b, func(b guard.Ban) bool { return b.Prefix == netip.MustParsePrefix("2001:db8:1::/48") }) {
+			t.Error("the ban of a network is not listed")
+		}
+		if !g.Unban(mint(70_000)) || banned(g, mint(70_000)) {
+			t.Error("a client of a banned network cannot be let in")
+		}
+		<-time.After(guard.DefaultBan)
+		if banned(g, mint(60_000)) {
+			t.Error("a network is banned for longer than a client")
+		}
+	})
+}
+
+func TestAWholeBlockOfIPv6LeavesAQuarterOfThePlacesToIPv4(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := must(t, guard.Config{MaxClients: 1 << 12})
+		for i := range 1 << 14 {
+			g.ReportAddr(mint(i<<16), 100) // each in a /48 of its own
+		}
+		if st := g.Stats(); st.Dropped == 0 {
+			t.Errorf("there was room: %+v", st)
+		}
+		for i := range 256 {
+			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+			if g.ReportAddr(a, 100); !banned(g, a) {
+				t.Fatalf("%v is not banned", a)
+			}
+		}
+	})
+}
+
+func TestTheSmallestTableBansNetworksToo(t *testing.T) {
+	g := must(t, guard.Config{MaxClients: 1})
+	g.ReportAddr(mint(1), 100)
+	g.ReportAddr(mint(2), 100)
+	if !banned(g, mint(3)) || banned(g, mint(1<<16)) {
+		t.Error("two bans are all that it takes in a table of eight")
+	}
+}
+
+func TestABanForEverIsOne(t *testing.T) {
+	for _, cfg := range []guard.Config{{Ban: math.MaxInt64}, {Ban: math.MaxInt64, MaxBan: math.MaxInt64, HalfLife: 1, ForgiveAfter: math.MaxInt64}} {
+		g := must(t, cfg)
+		early := time.Now().Add(-time.Hour)
+		g.ReportAddr(attacker, 100)
+		other := netip.MustParseAddr("192.0.2.67")
+		for range 2 {
+			if !g.Ban(other, math.MaxInt64) {
+				t.Error("no ban by hand")
+			}
+		}
+		for _, a := range []netip.Addr{attacker, other} {
+			w := ask(g.Handler(room), a.String(), "/")
+			if after, err := strconv.ParseInt(w.Header().Get("Retry-After"), 10, 64); !banned(g, a) || w.Code != 429 || err != nil || after < 9e9 {
+				t.Errorf("%v: %d, Retry-After %q", a, w.Code, w.Header().Get("Retry-After"))
+			}
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = a.String() + ":1"
+			if err := g.Check(r, early); err == nil { // a clock that was read before New
+				t.Errorf("%v passes", a)
+			}
+		}
+	}
+}
+
 func TestTheLowestScoreGivesWayDecayedToTheSameMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := must(t, guard.Config{MaxClients: 1}) // one group of 8
 		old := netip.MustParseAddr("10.0.0.1")
 		g.ReportAddr(old, 90)
 		time.Sleep(5 * guard.DefaultHalfLife) // now worth 2.8
-		for i := range 7 {
-			g.ReportAddr(mint(i), 5)
+		client := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}) }
+		for i := range 8 {
+			g.ReportAddr(client(i), 5)
 		}
-		g.ReportAddr(mint(7), 5)
 		if g.Score(old) != 0 {
 			t.Error("an old high score outlived fresh ones")
 		}
 		for i := range 8 {
-			if g.Score(mint(i)) == 0 {
+			if g.Score(client(i)) == 0 {
 				t.Errorf("%d is gone", i)
 			}
 		}

@@ -36,17 +36,27 @@
 // all banned with six probes, as with every ban by address. Keep offices and partners in [Rules].Allow, which are never
 // banned. What a web page makes the browsers of its visitors ask for does not count against them, where the browser says so
 // (over HTTPS and on localhost). A scanner that writes the same header, Sec-Fetch-Site, is refused as before but not counted
-// while it sends no credential.
+// while it sends only what a page can have sent without a preflight: GET, HEAD, and POST with the Content-Type of a form, no
+// credential, and no header but those of pages, browsers and well-known proxies; and the preflight itself. Cookies are among
+// these: browsers send some along, so who guesses the cookies of a handler behind must be counted by it ([Guard.Report]).
 //
 // A request whose proxy headers nobody can vouch for has no address; see [Config].UnknownAddressOpen.
 //
 // # Memory under attack
 //
 // The table of scores has a fixed size and no pointers. When a new client finds no free place among 16, the one with the lowest
-// score gives way, decayed to the same moment. A ban in force never gives way: whoever is banned cannot wash it out with other
-// addresses. Scores below a ban can be: every new client looks at 16 places, so among MaxClients/16 of them (4096 by default)
+// score gives way, decayed to the same moment. (For IPv6 they are 12.) A ban in force never gives way: whoever is
+// banned cannot wash it out with other addresses. Scores below a ban can be: every new client looks at 16 places, so among MaxClients/16 of them (4096 by default)
 // with higher scores one comes, on average, to the place of a given lower one. Where all 16 places hold bans, points of others
 // are dropped and counted ([Stats]): the table fails open, and neither grows nor refuses strangers.
+//
+// Addresses of IPv6 come by the block. Where 64 clients of one /48 (an eighth of MaxClients when that is less) were banned
+// within about a half-life, the /48 is banned as one, for as long as any client; until that is over nothing in it takes a place.
+// So the holder of a /48 takes 64 places at once. With patience he takes more: some 44 bans in a half-life stay below that
+// threshold, 6,300 in a day, and once each of these clients was banned ten times, its bans last a day; that takes him ten days.
+// Who holds a /32, with 65,536 of /48, takes all that IPv6 may take: three quarters, for in each group of eight places
+// two are for IPv4 alone. The price: strangers in a /48 with 64 offenders are banned with them, as behind an address
+// translation. An operator who sees it shortens Config.IPv6Bits, or puts the block on [Rules].Deny.
 //
 // # Cost
 //

@@ -173,5 +173,5 @@ func (e explained) Unwrap() error { return e.refusal }
 
 // seconds is d in whole seconds, rounded up, as in Retry-After.
 func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+	return strconv.FormatInt(int64((d-1)/time.Second)+1, 10) // rounded up, without overflow; d > 0
 }

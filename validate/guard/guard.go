@@ -135,11 +135,12 @@ type Config struct {
 	// ForgiveAfter is how long after its last ban one of a client's bans no longer counts for the length of the next. Zero
 	// means DefaultForgiveAfter.
 	ForgiveAfter time.Duration
-	// MaxClients is how many clients are kept in the table of scores, of 32 bytes each, at once and for ever. Zero means
-	// DefaultMaxClients; at most 2^28.
+	// MaxClients is how many clients are kept in the table of scores, of 32 bytes each, at once and for ever; a quarter of the
+	// places are for IPv4 alone. Zero means DefaultMaxClients; at most 2^28.
 	MaxClients int
 	// IPv6Bits is the length of the prefix that is one IPv6 client, 32 to 64. Zero means DefaultIPv6Bits. A provider may give
-	// one customer a /56 or /48, who then has as many clients; a shorter prefix puts strangers together.
+	// one customer a /56 or /48, who then has as many clients; a shorter prefix puts strangers together. Over 48, a /48 in which
+	// 64 clients were banned within about a half-life is banned as one, for Ban at first, as any client.
 	IPv6Bits int
 
 	// Shadow lets every request pass and only records what would have been refused (log, findings of the audit record).
@@ -401,10 +402,10 @@ func (g *Guard) form(r *http.Request) *Error {
 	return nil
 }
 
-// add gives the client points and returns the length of the ban that follows, or 0. Clients of Rules.Allow have no score.
-func (g *Guard) add(addr netip.Addr, points float64, now time.Time) time.Duration {
+// add gives the client points and returns who is then banned, for a length that is not 0. Clients of Rules.Allow have no score.
+func (g *Guard) add(addr netip.Addr, points float64, now time.Time) (netip.Prefix, time.Duration) {
 	if g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed {
-		return 0
+		return netip.Prefix{}, 0
 	}
 	return g.bans.add(g.bans.key(addr), points, now)
 }
@@ -433,8 +434,8 @@ func (g *Guard) Banned(addr netip.Addr) (until time.Time, banned bool) {
 	return now.Add(left), true
 }
 
-// Unban ends the ban of the client with this address and forgets its score and its earlier bans. It reports whether there was
-// a ban.
+// Unban ends the ban of the client with this address, and that of the /48 it is in, and forgets their scores and their earlier
+// bans. It reports whether there was a ban.
 func (g *Guard) Unban(addr netip.Addr) bool {
 	return g.made() && g.bans != nil && g.bans.forget(g.bans.key(addr), time.Now())
 }
@@ -447,7 +448,7 @@ func (g *Guard) Ban(addr netip.Addr, length time.Duration) bool {
 	if !g.made() || g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed || !g.bans.set(g.bans.key(addr), length, time.Now()) {
 		return false
 	}
-	g.banned(nil, addr, "operator", length)
+	g.banned(nil, g.bans.prefix(g.bans.key(addr)), "operator", length)
 	return true
 }
 

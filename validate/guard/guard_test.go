@@ -304,6 +304,55 @@ func TestAWebPageCannotHaveItsVisitorsBanned(t *testing.T) {
 	}
 }
 
+// What no page can send without a preflight counts, whatever Sec-Fetch-Site says; what browsers send of themselves does not.
+func TestOnlyWhatAForeignPageCanSendIsNotCounted(t *testing.T) {
+	for _, c := range []struct {
+		method  string
+		headers string // lines, separated by "|"
+		counts  bool
+	}{
+		{"GET", "", false},
+		{"HEAD", "Accept: */*|Accept-Language: de|Accept-Encoding: gzip|Range: bytes=0-|Referer: https://evil.example/|Cookie: a=b|Cache-Control: no-cache|Pragma: no-cache|Dnt: 1|Te: trailers", false},
+		{"POST", "Content-Type: text/plain;charset=UTF-8|Origin: https://evil.example|Sec-Ch-Ua-Mobile: ?0|Priority: u=1|Content-Length: 3", false},
+		{"POST", "Content-Type: Multipart/Form-Data; boundary=x|Content-Language: en|Upgrade-Insecure-Requests: 1", false},
+		{"POST", "Content-Type: application/x-www-form-urlencoded", false},
+		{"POST", "Content-Type: text/ping|Ping-From: https://evil.example/|Ping-To: https://api.example/.env", false},
+		{"POST", "Content-Type: application/csp-report", false},
+		{"GET", "Connection: Upgrade|Upgrade: websocket|Sec-Websocket-Key: x|Sec-Websocket-Version: 13", false},
+		{"GET", "X-Forwarded-For: 192.0.2.66|X-Forwarded-Proto: https|Via: 1.1 x|Forwarded: for=192.0.2.66|Traceparent: 00-1-1-00|X-Request-Id: x|X-Envoy-Attempt-Count: 1|Cf-Ray: 1", false},
+		{"OPTIONS", "Origin: https://evil.example|Access-Control-Request-Method: PUT|Access-Control-Request-Headers: authorization", false},
+		{"OPTIONS", "", true},
+		{"PUT", "", true},
+		{"PATCH", "", true},
+		{"DELETE", "", true},
+		{"POST", "Content-Type: application/json", true},
+		{"POST", "Content-Type: text/plainx", true},
+		{"POST", "Content-Type:", true},
+		{"GET", "X-Goog-Api-Key: guess", true},
+		{"GET", "Authorization: Bearer guess", true},
+		{"GET", "X-Api-Key: guess", true},
+		{"GET", "Api-Key: guess", true},
+		{"GET", "Ocp-Apim-Subscription-Key: guess", true},
+		{"GET", "X-Requested-With: x", true},
+		{"GET", "Cf-Access-Client-Secret: guess", true},
+		{"GET", "Sec-Fetch-Site: cross-site", true}, // twice
+	} {
+		g := must(t, guard.Config{})
+		r := httptest.NewRequest(c.method, "/.env", nil)
+		r.RemoteAddr = "192.0.2.66:1"
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		for line := range strings.SplitSeq(c.headers, "|") {
+			if name, value, ok := strings.Cut(line, ":"); ok {
+				r.Header.Add(name, strings.TrimSpace(value))
+			}
+		}
+		g.Handler(room).ServeHTTP(httptest.NewRecorder(), r)
+		if got := g.Score(attacker) > 0; got != c.counts {
+			t.Errorf("%s %s: counted %v", c.method, c.headers, got)
+		}
+	}
+}
+
 func TestARefusalCountsOnceHoweverOftenTheGuardStandsInTheChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := must(t, guard.Config{})

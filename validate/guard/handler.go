@@ -69,8 +69,8 @@ func (g *Guard) feed(x *exchange.Exchange, addr netip.Addr) {
 
 // count gives the client the points of a rule or code, and records the ban that follows.
 func (g *Guard) count(x *exchange.Exchange, addr netip.Addr, reason string, now time.Time) {
-	if length := g.add(addr, g.points[reason], now); length > 0 {
-		g.banned(x, addr, reason, length)
+	if who, length := g.add(addr, g.points[reason], now); length > 0 {
+		g.banned(x, who, reason, length)
 	}
 }
 
@@ -83,8 +83,8 @@ func (g *Guard) Report(ctx context.Context, points int) {
 		return
 	}
 	addr := x.KnownAddr() // Handler has asked
-	if length := g.add(addr, float64(points), time.Now()); length > 0 {
-		g.banned(x, addr, "report", length)
+	if who, length := g.add(addr, float64(points), time.Now()); length > 0 {
+		g.banned(x, who, "report", length)
 	}
 }
 
@@ -93,8 +93,8 @@ func (g *Guard) ReportAddr(addr netip.Addr, points int) {
 	if !g.made() || points <= 0 {
 		return
 	}
-	if length := g.add(addr, float64(points), time.Now()); length > 0 {
-		g.banned(nil, addr, "report", length)
+	if who, length := g.add(addr, float64(points), time.Now()); length > 0 {
+		g.banned(nil, who, "report", length)
 	}
 }
 
@@ -106,12 +106,12 @@ func (g *Guard) logger() *slog.Logger {
 }
 
 // banned records the beginning of a ban. x may be nil.
-func (g *Guard) banned(x *exchange.Exchange, addr netip.Addr, reason string, length time.Duration) {
+func (g *Guard) banned(x *exchange.Exchange, who netip.Prefix, reason string, length time.Duration) {
 	ctx, action := context.Background(), "ban"
 	if g.cfg.Shadow {
 		action = "shadow"
 	}
-	attrs := []slog.Attr{slog.String("prefix", g.bans.prefix(g.bans.key(addr)).String()), slog.String("action", action),
+	attrs := []slog.Attr{slog.String("prefix", who.String()), slog.String("action", action),
 		slog.String("last", reason), slog.Duration("length", length)}
 	if x != nil {
 		ctx = x

@@ -129,6 +129,9 @@ func newPaths(list []Pattern) (*paths, []error) {
 			} else if rest, ok := strings.CutSuffix(seg.text, "*"); ok {
 				seg = segment{rest, '>'}
 			}
+			if seg.kind != '>' {
+				seg.text = strings.TrimRight(seg.text, ". ") // as nextSegment does
+			}
 			if seg.text == "" || strings.ContainsAny(seg.text, "*;") {
 				faults = append(faults, fmt.Errorf("guard: Config.Probes[%d].Text %q is no pattern of path segments", i, p.Text))
 				break
@@ -194,14 +197,35 @@ func (c *chain) matches(seg, rest string) bool {
 	return true
 }
 
-// nextSegment returns the first segment of path that is not empty, without its parameters, and what is behind it; "" at the end.
+// nextSegment returns the first segment of path that is not empty, and what is behind it; "" at the end. A slash or backslash that
+// is still encoded separates too, for whoever decodes once more; parameters, and the spaces and dots at the end that Windows
+// drops, do not belong to the segment.
 func nextSegment(path string) (seg, rest string) {
 	for path != "" {
-		seg, path, _ = strings.Cut(path, "/")
+		end, next := len(path), len(path)
+	find:
+		for i := range len(path) {
+			switch path[i] {
+			case '/', '\\':
+				end, next = i, i+1
+			case '%':
+				if i+2 >= len(path) {
+					continue
+				}
+				if d, ok := hexByte(path[i+1], path[i+2]); !ok || d != '/' && d != '\\' {
+					continue
+				}
+				end, next = i, i+3
+			default:
+				continue
+			}
+			break find
+		}
+		seg, path = path[:end], path[next:]
 		if i := strings.IndexByte(seg, ';'); i >= 0 {
 			seg = seg[:i]
 		}
-		if seg != "" {
+		if seg = strings.TrimRight(seg, ". "); seg != "" {
 			return seg, path
 		}
 	}

@@ -39,10 +39,19 @@ func (g *Guard) path(path, raw string) error {
 			if !g.cfg.SkipControl {
 				return errControl
 			}
-		case c == '%' && !g.cfg.SkipDoubleEncoding && i+2 < len(path):
+		case c == '%' && i+2 < len(path):
 			d, ok := hexByte(path[i+1], path[i+2])
-			if ok && (d < ' ' || d == 0x7f || d == '.' || d == '\\' || d == '/' && !behindModels(path[:i])) {
+			if !ok {
+				break
+			}
+			if !g.cfg.SkipDoubleEncoding && (d < ' ' || d == 0x7f || d == '.' || d == '\\' || d == '/' && !behindModels(path[:i])) {
 				return errDoubleEncoded
+			}
+			if d == '/' || d == '\\' { // whoever decodes once more splits here
+				if !g.cfg.SkipDotSegments && dots(path[segment:i]) {
+					return errDotSegment
+				}
+				segment = i + 3
 			}
 		case c >= utf8.RuneSelf:
 			ascii = false
@@ -60,10 +69,11 @@ func (g *Guard) path(path, raw string) error {
 	return nil
 }
 
-// dots reports whether a segment is "." or "..", also with the parameters that some servers cut off first ("..;x").
+// dots reports whether a segment is "." or "..", also with the parameters that some servers cut off first ("..;x"), or with
+// spaces at its end, which Windows drops (".. ").
 func dots(seg string) bool {
 	seg, _, _ = strings.Cut(seg, ";")
-	return seg == "." || seg == ".."
+	return seg == "." || seg == ".." || strings.HasPrefix(seg, ".") && strings.HasSuffix(seg, " ") && strings.Trim(seg, ". ") == ""
 }
 
 // behindModels reports whether what follows is the name of a model. Official clients send "meta-llama/Llama-3" as one segment:
@@ -143,11 +153,75 @@ func single(name string) bool {
 }
 
 // foreignPage reports whether a request was made by a browser on behalf of another site, with nothing that such a page cannot
-// send without the browser asking us first (Fetch standard, CORS-safelisted request-header). A page could make
-// all its visitors ask for /.env with an image; they must not be banned for it. Whoever writes the header himself gets his
-// refusals all the same, and no further: with a credential the request counts. Browsers send the header over HTTPS and to
+// have sent without the browser asking us first. A page could make all its visitors ask for /.env with an image; they must
+// not be banned for it. Whoever writes the header himself gets his refusals all the same, and no further: with a
+// credential, or anything else that no page has for free, the request counts. Browsers send the header over HTTPS and to
 // localhost only (Fetch Metadata section 2, "potentially trustworthy").
+//
+// For free are the methods and Content-Types of forms, images and fetch (Fetch standard, CORS-safelisted), the question itself
+// (a preflight), the two types that browsers send of themselves (hyperlink auditing, reports of a content security policy),
+// and the header names of freeHeader.
 func foreignPage(r *http.Request) bool {
 	v := r.Header["Sec-Fetch-Site"]
-	return len(v) == 1 && v[0] == "cross-site" && r.Header["Authorization"] == nil && r.Header["X-Api-Key"] == nil && r.Header["Api-Key"] == nil
+	if len(v) != 1 || v[0] != "cross-site" {
+		return false
+	}
+	switch r.Method {
+	case "GET", "HEAD", "POST":
+	case "OPTIONS":
+		if r.Header["Origin"] == nil || r.Header["Access-Control-Request-Method"] == nil {
+			return false
+		}
+	default:
+		return false
+	}
+	for name, values := range r.Header {
+		if !freeHeader(name) || name == "Content-Type" && (len(values) != 1 || !freeType(values[0])) {
+			return false
+		}
+	}
+	return true
+}
+
+// freeType reports whether a Content-Type needs no preflight.
+func freeType(v string) bool {
+	v, _, _ = strings.Cut(v, ";")
+	switch lower(strings.TrimSpace(v)) {
+	case "application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/ping", "application/csp-report":
+		return true
+	}
+	return false
+}
+
+// freeHeader reports whether a header, by its canonical name, says nothing about who wrote the request: a page may set it without
+// a preflight, browsers set it of themselves, or proxies on the way do. A Cookie is among them, for browsers add those of
+// SameSite=None to what foreign pages ask for; Authorization is not, though a browser may remember one (Basic), because it is
+// where passwords and keys are guessed.
+//
+// A proxy that adds a header of its own, not listed here, makes all requests of foreign pages count, since nobody can tell
+// them from headers of the client.
+func freeHeader(name string) bool {
+	switch name {
+	case "Accept", "Accept-Language", "Content-Language", "Content-Type", "Range", // safelisted
+		// set by browsers; a page cannot (Fetch standard, forbidden request-header), or only like this
+		"Accept-Encoding", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Access-Control-Request-Private-Network",
+		"Cache-Control", "Connection", "Content-Length", "Cookie", "Date", "Dnt", "Host", "If-Modified-Since", "If-None-Match", "If-Range",
+		"Keep-Alive", "Last-Event-Id", "Origin", "Ping-From", "Ping-To", "Pragma", "Priority", "Purpose", "Referer", "Save-Data", "Te",
+		"Transfer-Encoding", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "Device-Memory", "Downlink", "Dpr", "Ect", "Rtt",
+		"Viewport-Width", "Width",
+		// set by proxies
+		"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+		"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Real-Ip", "X-Scheme", "X-Original-Uri", "X-Original-Url",
+		"X-Request-Id", "X-Correlation-Id", "X-Request-Start", "Traceparent", "Tracestate", "Baggage", "B3", "X-Amzn-Trace-Id", "X-Amz-Cf-Id",
+		"X-Cloud-Trace-Context", "Cdn-Loop", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Ipcountry", "Cf-Ray", "Cf-Visitor", "Cf-Ew-Via", "True-Client-Ip", "X-Client-Ip",
+		"X-Azure-Clientip", "X-Azure-Ref", "X-Azure-Socketip", "X-Azure-Fdid", "Fastly-Client-Ip", "Fastly-Ff", "Fastly-Ssl", "Fly-Client-Ip",
+		"X-Varnish", "Early-Data":
+		return true
+	}
+	for _, prefix := range [...]string{"Sec-", "X-B3-", "X-Envoy-", "Fly-Forwarded-"} { // Sec- is the browser's alone by its definition
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }

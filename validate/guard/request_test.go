@@ -96,7 +96,8 @@ func TestProbesAreFoundInEverySpelling(t *testing.T) {
 		/lib/vendor/phpunit/x /phpmyadmin/ /phpMyAdmin-5.1/index /pma/ /cgi-bin/luci/;stok=/locale /cgi-bin/ /x.cgi /shell.aspx /WEB-INF/web.xml /actuator /actuator/env /api/actuator/heapdump
 		/jolokia/list /manager/html /server-status /server-status/x /owa/auth/logon.aspx /owa/ /autodiscover/autodiscover.xml /boaform/admin/formLogin /GponForm/diag_Form /HNAP1/ /dana-na/
 		/+CSCOE+/logon.html /remote/fgt_lang /etc/passwd /static/etc/passwd /windows/system32/cmd /backup.sql /x/dump.sql /latest/meta-data/iam /solr/admin /_ignition/execute-solution
-		/.DS_Store /.vscode/sftp.json /web.config /docker-compose.yml`) {
+		/.DS_Store /.vscode/sftp.json /web.config /docker-compose.yml /v1/models/.env%252fx /v1/models/x%252F.env /v1/models/x%2f.env /.env%20 /.env. /.env%20.%20/x /wp-login.php%20
+		/v1/models/etc%252Fpasswd`) {
 		if got := rule(g, httptest.NewRequest("GET", p, nil)); got != guard.RuleProbe {
 			t.Errorf("%s: %q", p, got)
 		}
@@ -167,6 +168,10 @@ func TestPathsThatTwoServersReadDifferentlyAreRefused(t *testing.T) {
 		{"/./v1", func(c *guard.Config) { c.SkipDotSegments = true }},
 		{"/v1/..;/admin", func(c *guard.Config) { c.SkipDotSegments = true }},
 		{"/v1/models/..%2f..%2fadmin", func(c *guard.Config) { c.SkipDotSegments = true }},
+		{"/v1/models/..%252F..%252Fadmin", func(c *guard.Config) { c.SkipDotSegments = true }},
+		{"/v1/models/x%252f..", func(c *guard.Config) { c.SkipDotSegments = true }},
+		{"/..%20/x", func(c *guard.Config) { c.SkipDotSegments = true }},
+		{"/.%20.%20/x", func(c *guard.Config) { c.SkipDotSegments = true }},
 		{"/v1%2fadmin", func(c *guard.Config) { c.SkipEncodedSlash = true }},
 		{"/v1%2Fadmin/models/x", func(c *guard.Config) { c.SkipEncodedSlash = true }},
 		{"/v1/x%5cadmin", func(c *guard.Config) { c.SkipBackslash = true }},

@@ -24,7 +24,8 @@
 // # What it does not
 //
 // It does not decode: compressed pixels, sound and streams of a PDF may hold what exploits a decoder, or a script for a PDF
-// reader. It does not know malware. It proves the sizes of an archive's entries, and does not look at what they are. It does not
+// reader. It does not know malware. It proves the sizes of an archive's entries, and looks at no more of them than their first 8 bytes. It does not find PHP's
+// short tags behind the head of a file: PHP runs them wherever they are, so no upload may reach its interpreter. It does not
 // check which parts must be there. A verdict that needs the whole file comes when most of it has been read: see
 // [Inspector.Handler] for what becomes of the rest.
 //
@@ -43,7 +44,8 @@
 //	                       harmless HTML). Not what a spreadsheet makes of the cells of a CSV file: a formula passes.
 //	json, jsonl            strict JSON without duplicate names, each document within Limits.Document. Not its schema.
 //	zip, docx, xlsx, pptx  every entry unpacked and counted; directory and entries agree; no ZIP64, encryption, links, nested
-//	                       archives, macros. Not what the entries hold, but for the parts that make an Office document.
+//	                       archives (an Office document is one), programs, macros; no hidden files, devices, look-alike names.
+//	                       Not what the entries hold, but for their first 8 bytes and the parts of an Office document.
 //
 // # Rules for names
 //
@@ -54,7 +56,7 @@
 //
 // # Cost
 //
-// A window of 16 KiB and 4 to 8 KiB for the verifier, whatever the length of the form (archives: 32 KiB more for the names of
+// A window of 16 KiB and 4 to 8 KiB for the verifier, whatever the length of the form (archives: up to 64 KiB more for the names of
 // their entries; json and jsonl: one document; fields: one value). One copy of the bytes beyond what the handler does. See the
 // benchmarks.
 //
