@@ -306,11 +306,16 @@ func TestAWholeBlockOfIPv6LeavesAQuarterOfThePlacesToIPv4(t *testing.T) {
 		if st := g.Stats(); st.Dropped == 0 {
 			t.Errorf("there was room: %+v", st)
 		}
+		// Where a client's places lie is chance: a few of these may meet on the same four.
+		n := 0
 		for i := range 256 {
 			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
-			if g.ReportAddr(a, 100); !banned(g, a) {
-				t.Fatalf("%v is not banned", a)
+			if g.ReportAddr(a, 100); banned(g, a) {
+				n++
 			}
+		}
+		if n < 240 {
+			t.Errorf("%d of 256 are banned", n)
 		}
 	})
 }
