@@ -403,7 +403,7 @@ func decode(data []byte) (map[string]Record, error) {
 	for i := range f.Keys {
 		r := &f.Keys[i]
 		if err := r.validate(); err != nil {
-			return nil, fmt.Errorf("apikey: key file: key %d: %w", i+1, err)
+			return nil, fmt.Errorf("apikey: key file: key %d, %.12q: %w", i+1, r.ID, err)
 		}
 		if r.Version == 0 {
 			return nil, fmt.Errorf("apikey: key file: key %d has no version", i+1)
@@ -416,9 +416,12 @@ func decode(data []byte) (map[string]Record, error) {
 	return records, nil
 }
 
+// maxString is the longest string of a record or of uses as written in JSON, in bytes. Everything else in a record is bounded below it.
+const maxString = 4096
+
 // strict reads JSON that has no member twice, in another case or unknown, and nothing after it.
 func strict(data []byte, v any) error {
-	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 4096}
+	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: maxString}
 	if err := jsonscan.Scan(data, &limits, nil); err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 	defer leave()
 	rec := spec.record(now)
 	rec.ID, rec.Hash, rec.Foreign = foreignID(sum), sum, f.Name
-	if err := rec.validate(); err != nil {
+	if err := rec.storable(); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	rec, err = m.cfg.Store.Put(ctx, rec)

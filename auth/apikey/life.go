@@ -135,7 +135,7 @@ func (m *Manager) make(ctx context.Context, rec Record) (Secret, Record, error) 
 		var key string
 		key, rec.ID = m.format.generate()
 		rec.Hash = m.format.digest(key)
-		if err := rec.validate(); err != nil {
+		if err := rec.storable(); err != nil {
 			return Secret{}, Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 		stored, err := m.cfg.Store.Put(ctx, rec)
@@ -290,7 +290,8 @@ func (m *Manager) rotatable(r *Record, now time.Time) error {
 // Revoke withdraws the key with this public id for good. In this process it takes effect before the store is asked: when
 // Revoke has returned, even with an error of the store, no check that begins later accepts the key. An error then means that
 // other processes, and this one after a restart, may still accept it: call Revoke again. Revoking a revoked key does nothing.
-// An id that neither memory nor store knows is [ErrNotFound].
+// An id that neither memory nor store knows is [ErrNotFound]. A record that cannot be read is replaced by one that is revoked,
+// where the store is a [Salvager].
 func (m *Manager) Revoke(ctx context.Context, keyID string) error {
 	if m == nil || m.loading == nil {
 		return errNotMade
@@ -310,6 +311,16 @@ func (m *Manager) Revoke(ctx context.Context, keyID string) error {
 		r.RevokedAt = now
 		return nil
 	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		// The store may have the key although nobody could say so: a key that another process made a moment ago.
+		m.bury(k, now, true)
+	}
+	if s, ok := m.cfg.Store.(Salvager); ok && errors.Is(err, ErrUnreadable) {
+		if rec, err = s.RevokeUnreadable(ctx, keyID); err != nil {
+			return fmt.Errorf("apikey: revoking %s: %w", keyID, err)
+		}
+		m.publish(&rec)
+	}
 	switch {
 	case errors.Is(err, errNoChange):
 		return nil
