@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -168,6 +169,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	return m, nil
 }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word, nothing of the store.
+func (m *Manager) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.Manager]") }
 
 // The answers to bad keys. They are shared, so that a guess allocates nothing; the client sees one and the same reply.
 var (

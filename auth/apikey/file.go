@@ -117,6 +117,9 @@ func (s *FileStore) create() error {
 	return s.write(nil, s.cfg.MaxBytes)
 }
 
+// Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
+func (s *FileStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.FileStore]") }
+
 // lock is for writers: they wait for each other here, so that no reader of this process has to wait for another one.
 func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	select {

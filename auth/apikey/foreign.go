@@ -199,13 +199,16 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 		return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	rec, err = m.cfg.Store.Put(ctx, rec)
+	if err == nil {
+		m.publish(&rec)
+	}
+	leave() // before anybody is told
 	if errors.Is(err, ErrConflict) {
 		return Record{}, fmt.Errorf("apikey: the key was imported before, as %s: %w", foreignID(sum), err)
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("apikey: storing an imported key: %w", err)
 	}
-	m.publish(&rec)
 	m.tell(ctx, EventImported, now, &rec)
 	return rec, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -18,7 +19,8 @@ import (
 )
 
 // Digest is the SHA-256 of a key without its checksum. It opens nothing, but says which key it belongs to when the key is
-// known; it prints as a fixed word and marshals as 64 hexadecimal digits.
+// known; it prints as a fixed word and marshals as 64 hexadecimal digits. (In
+// an unexported field of a struct of yours fmt cannot ask it and prints the bytes: give that struct a String method.)
 type Digest [32]byte
 
 // equal compares in a time that does not depend on the digests, as crypto/subtle does, but eight bytes at a time.
@@ -35,6 +37,9 @@ func (d Digest) String() string { return "[apikey.Digest]" }
 
 // GoString returns a fixed word.
 func (d Digest) GoString() string { return d.String() }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word.
+func (d Digest) Format(f fmt.State, _ rune) { io.WriteString(f, d.String()) }
 
 // MarshalText implements [encoding.TextMarshaler].
 func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }

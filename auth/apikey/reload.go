@@ -58,6 +58,7 @@ func (m *Manager) load(ctx context.Context) error {
 	case <-m.loading:
 		defer func() { m.loading <- struct{}{} }()
 	case <-ctx.Done():
+		m.again()
 		return fmt.Errorf("apikey: loading keys: %w", ctx.Err())
 	}
 	began := time.Since(m.base)
@@ -65,9 +66,7 @@ func (m *Manager) load(ctx context.Context) error {
 	if err != nil && caller.Err() != nil {
 		// Whoever asked has gone, which says nothing about the store: the keys grow no older by it. What they wanted to know is asked
 		// again without them.
-		m.mu.Lock()
 		m.again()
-		m.mu.Unlock()
 		return err
 	}
 	m.report(ctx, began, err)
@@ -75,8 +74,10 @@ func (m *Manager) load(ctx context.Context) error {
 }
 
 // again has a load that failed tried once more where nothing polls: the keys would stay too old, or a change unseen, until somebody
-// thinks of [Manager.Reload]. The caller holds mu.
+// thinks of [Manager.Reload].
 func (m *Manager) again() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.cfg.PollInterval > 0 || m.life.Err() != nil || m.retry != nil {
 		return
 	}
@@ -202,7 +203,6 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 		if m.staleAt == never {
 			m.age(m.lastLoad + m.cfg.MaxStale)
 		}
-		m.again()
 	} else {
 		m.failure, m.lastLoad = "", began
 		m.stale.Store(false)
@@ -214,6 +214,9 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 	}
 	now := m.failure
 	m.mu.Unlock()
+	if err != nil {
+		m.again()
+	}
 	logger := m.logger()
 	switch {
 	case now != "" && now != was:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -106,6 +107,9 @@ type MemoryStore struct {
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return &MemoryStore{records: make(map[string]Record)} }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
+func (s *MemoryStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.MemoryStore]") }
 
 // Load implements [Store].
 func (s *MemoryStore) Load(ctx context.Context, since string) (Batch, error) {
