@@ -319,9 +319,9 @@ func foretold(s string, i int) bool {
 	if i < 3 {
 		return false
 	}
-	// What chance also does now and then is believed at the fourth character only, a walk at the fifth: a random key would lose too much.
+	// What chance also does now and then is believed at the fourth character only, a walk at the sixth: a random key would lose too much.
 	w := s[i-3 : i+1]
-	return w[0]|0x20 == w[1]|0x20 && w[2]|0x20 == w[3]|0x20 || stepping(w) || i >= 4 && walking(s[i-4:i+1])
+	return w[0]|0x20 == w[1]|0x20 && w[2]|0x20 == w[3]|0x20 || stepping(w) || i >= 5 && walking(s[i-5:i+1])
 }
 
 // alphabets are what people and programs step through. Steps wrap around.
