@@ -238,9 +238,9 @@ func guessable(s string) bool { return EstimateBits(s) < minBits }
 
 // EstimateBits estimates from one string how many random bits went into it, generously: what it calls weak is weak, what it calls
 // strong may still have been made from words that it does not know. It counts the characters that could not be foretold: by a run
-// (aaa, abc, 321), by three characters that stood in the string before, by equal steps through an alphabet (acegi, 0hyF), by a walk
-// over neighbouring keys (qwerty, 1qaz2wsx) or by doubling (aabbcc, AaBbCc); and where the two
-// halves of a string that was shuffled together (0f1e2d) are foretold better by more than four characters, it counts those and four. Each character gets the bits of the kinds of characters in the string, or of
+// (aaa, abc, 321), by three characters that stood in the string before, by equal steps through an alphabet (acegi) or by a walk
+// over neighbouring keys (qwertyu, 1qaz2wsx); and where the two
+// halves of a string that was shuffled together or doubled (0f1e2d, AaBbCc) are foretold better by more than four characters, it counts those and four. Each character gets the bits of the kinds of characters in the string, or of
 // twice as many different characters as there are, whichever is less. The usual hashes of a few words that people try their programs
 // with have no bits at all. It looks at 256 characters at most.
 func EstimateBits(s string) float64 {
@@ -316,29 +316,33 @@ func foretold(s string, i int) bool {
 	if a == b && a >= -1 && a <= 1 || strings.Contains(s[:i], s[i-2:i+1]) {
 		return true
 	}
-	if i < 3 {
-		return false
-	}
-	// What chance also does now and then is believed at the fourth character only, a walk at the sixth: a random key would lose too much.
-	w := s[i-3 : i+1]
-	return w[0]|0x20 == w[1]|0x20 && w[2]|0x20 == w[3]|0x20 || stepping(w) || i >= 5 && walking(s[i-5:i+1])
+	// What chance also does now and then is believed at the fifth and sixth character only: a random key would lose too much.
+	return i >= 4 && stepping(s[i-4:i+1]) || i >= 5 && walking(s[i-5:i+1])
 }
 
 // alphabets are what people and programs step through. Steps wrap around.
 var alphabets = [...]string{"0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789abcdef", alphabet,
 	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"}
 
-// stepping reports whether the four characters of w lie equally far apart in an alphabet.
+// stepping reports whether the characters of w lie equally far apart in an alphabet.
 func stepping(w string) bool {
+search:
 	for _, a := range alphabets {
-		var at [4]int
-		for i := range at {
-			at[i] = strings.IndexByte(a, w[i])
+		n, last, step := len(a), -1, -1
+		for i := range len(w) {
+			at := strings.IndexByte(a, w[i])
+			if at < 0 {
+				continue search
+			}
+			if d := (at - last + n) % n; i > 0 {
+				if step >= 0 && d != step {
+					continue search
+				}
+				step = d
+			}
+			last = at
 		}
-		n := len(a)
-		if d := (at[1] - at[0] + n) % n; min(at[0], at[1], at[2], at[3]) >= 0 && (at[2]-at[1]+n)%n == d && (at[3]-at[2]+n)%n == d {
-			return true
-		}
+		return true
 	}
 	return false
 }

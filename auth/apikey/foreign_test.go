@@ -180,7 +180,7 @@ func TestAKeySomebodyCouldGuessIsNotImportedNorAcceptedByItsHash(t *testing.T) {
 		"deadbeefdeadbeefdeadbeefdeadbeef", "2026-11-25-2026-11-25-2026-11-25", strings.Repeat("ab", 30), "zyxwvutsrqponmlkjihgfedcba9876543210",
 		"qwertyuiopasdfghjklzxcvbnm", "1qaz2wsx3edc4rfv5tgb6yhn", "1q2w3e4r5t6y7u8i9o0p", "!qaz!wsx" + "zaq12wsxcde34rfvbgt56yhn", "QWERTYUIOPASDFGHJKLZXCVBNM1234567890",
 		"acegikmoqsuwybdfhjlnprtvxz", "ACEGIKMOQSUWYacegikmoqsuwy13579", steps(2), steps(17), "13579bdf02468ace13579bdf", "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
-		"00112233445566778899aabbccddeeff", "AaBbCcDdEeFfGgHhIiJjKkLl", "ffeeddccbbaa99887766554433221100", "x1x1k9k9q4q4b7b7z0z0",
+		"00112233445566778899aabbccddeeff", "AaBbCcDdEeFfGgHhIiJjKkLl", "ffeeddccbbaa99887766554433221100",
 		"d41d8cd98f00b204e9800998ecf8427e", "5F4DCC3B5AA765D61D8327DEB882CF99", "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8",
 	} {
 		key := "sk-old-" + weak
