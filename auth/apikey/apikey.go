@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -34,7 +35,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// PollInterval is how often the store is asked for changes made by others, and so the time a revocation in another
 	// process needs to arrive, beside the load itself. Zero means half a second, so that it arrives within one, and no polling
-	// for a [MemoryStore], which only this process can change. Negative means never: then call [Manager.Reload].
+	// for a [MemoryStore], which only this process can change. Negative means never: then call [Manager.Reload]. A load that failed
+	// is then tried again every 10 seconds, or ten times within MaxStale if that is oftener, until one succeeds.
 	PollInterval time.Duration
 	// MaxStale is how long the keys in memory are used after the last good load of the store; then every well-formed key
 	// gets [auth.ErrUnavailable]. Zero means 10 minutes.
@@ -87,9 +89,10 @@ type Manager struct {
 
 	creating sync.Mutex // of Policy.MaxKeysPerClient: one after the other counts and creates
 
-	stop     context.CancelFunc
-	done     chan struct{}
-	stopping sync.Once
+	life  context.Context // ends with Close
+	stop  context.CancelFunc
+	done  chan struct{}
+	retry *time.Timer // under mu: of a load that failed where nothing polls
 }
 
 // New returns a Manager over the keys of cfg.Store, which it loads once before it returns. It reports everything that is wrong
@@ -154,19 +157,21 @@ func New(cfg Config) (*Manager, error) {
 	m.loading <- struct{}{}
 	m.keys.Store(newSnapshot(nil))
 	m.uses.pending = make(map[string]Usage)
-	ctx, stop := context.WithCancel(context.Background())
-	m.stop = stop
-	if err := m.load(ctx); err != nil {
-		stop()
+	m.life, m.stop = context.WithCancel(context.Background())
+	if err := m.load(m.life); err != nil {
+		m.halt()
 		return nil, err
 	}
 	if cfg.PollInterval > 0 {
-		go m.poll(ctx)
+		go m.poll(m.life)
 	} else {
 		close(m.done)
 	}
 	return m, nil
 }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word, nothing of the store.
+func (m *Manager) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.Manager]") }
 
 // The answers to bad keys. They are shared, so that a guess allocates nothing; the client sees one and the same reply.
 var (

@@ -21,12 +21,14 @@ import (
 
 // FileConfig configures a [FileStore].
 type FileConfig struct {
-	// Path is the key file. Its directory must exist and must not be writable by everybody. Required.
+	// Path is the key file. Its directory must exist. Both must belong to the user of this process or to root, and nobody else may
+	// write to the directory, a group neither, unless it has the sticky bit. Required.
 	Path string
 	// Create makes a file without keys if there is none. False means that a missing file is an error: a wrong path should
 	// not look like a deployment without keys.
 	Create bool
-	// MaxBytes bounds the size of the file. Zero means 64 MiB, some 150,000 keys.
+	// MaxBytes bounds the size of the file. Zero means 64 MiB, some 150,000 keys. The last tenth, and 64 bytes for every key
+	// that is not revoked, are kept free of new keys, so that a key can be disabled, rotated and revoked also when the file is full.
 	MaxBytes int64
 }
 
@@ -35,8 +37,8 @@ type FileConfig struct {
 // process exclude each other).
 //
 // A write makes a new file in the same directory, syncs it, renames it over the old one and syncs the directory: a reader
-// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, larger than
-// MaxBytes, not strict JSON of exactly this form, or that holds a record which is not valid. Symbolic links are refused: who
+// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, of
+// another user, in a directory that others may write to, larger than MaxBytes, not strict JSON of exactly this form, or that holds a record which is not valid. Symbolic links are refused: who
 // may write the link's directory could put another file in its place. (Files in Kubernetes secret volumes are links; mount
 // the key with subPath, or implement [Store].)
 //
@@ -46,7 +48,8 @@ type FileConfig struct {
 // Whether the file changed is told by its modification time, size and inode; for two seconds after a change it is read again
 // every time, because file systems do not tell two writes in quick succession apart.
 type FileStore struct {
-	cfg FileConfig
+	cfg     FileConfig
+	writing chan struct{} // whoever has put its token there writes
 
 	mu      sync.Mutex
 	records map[string]Record
@@ -86,7 +89,7 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = 64 << 20
 	}
-	s := &FileStore{cfg: cfg}
+	s := &FileStore{cfg: cfg, writing: make(chan struct{}, 1)}
 	if cfg.Create {
 		if _, err := os.Lstat(cfg.Path); errors.Is(err, fs.ErrNotExist) {
 			if err := s.create(); err != nil {
@@ -111,7 +114,30 @@ func (s *FileStore) create() error {
 	if _, err := os.Lstat(s.cfg.Path); !errors.Is(err, fs.ErrNotExist) {
 		return nil // another process was faster
 	}
-	return s.write(nil)
+	return s.write(nil, s.cfg.MaxBytes)
+}
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
+func (s *FileStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.FileStore]") }
+
+// lock is for writers: they wait for each other here, so that no reader of this process has to wait for another one.
+func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case s.writing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("apikey: locking the key file: %w", ctx.Err())
+	}
+	release, err := lockFile(ctx, s.cfg.Path+".lock")
+	if err != nil {
+		<-s.writing
+		return nil, fmt.Errorf("apikey: locking the key file: %w", err)
+	}
+	s.mu.Lock()
+	return func() {
+		s.mu.Unlock()
+		release()
+		<-s.writing
+	}, nil
 }
 
 // Load implements [Store].
@@ -158,11 +184,9 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 	if s == nil || s.cfg.Path == "" {
 		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	unlock, err := lockFile(ctx, s.cfg.Path+".lock")
+	unlock, err := s.lock(ctx)
 	if err != nil {
-		return Record{}, fmt.Errorf("apikey: locking the key file: %w", err)
+		return Record{}, err
 	}
 	defer unlock()
 	s.info = nil // under the lock the file is read in any case: another process may just have written it
@@ -181,7 +205,7 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 		keys[k] = r
 	}
 	keys[rec.ID] = rec
-	if err := s.write(keys); err != nil {
+	if err := s.write(keys, s.room(keys, old, &rec)); err != nil {
 		return Record{}, err
 	}
 	s.info = nil
@@ -189,6 +213,24 @@ func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
 		return Record{}, err
 	}
 	return rec.Clone(), nil
+}
+
+// room is how large the file may become by writing rec over old. What is left below MaxBytes is kept for steps that withdraw a key:
+// somebody who can make keys must not be able to keep others alive.
+func (s *FileStore) room(keys map[string]Record, old, rec *Record) int64 {
+	room := s.cfg.MaxBytes
+	if old != nil && old.RevokedAt.IsZero() && !rec.RevokedAt.IsZero() {
+		return room
+	}
+	if old == nil {
+		room -= room / 10
+	}
+	for _, r := range keys {
+		if r.RevokedAt.IsZero() {
+			room -= 64 // "revoked_at" takes 47 bytes, and the version may grow
+		}
+	}
+	return room
 }
 
 // usageFile is the content of the file of uses.
@@ -208,11 +250,9 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 	if s == nil || s.cfg.Path == "" {
 		return errors.New("apikey: file store was not made by NewFileStore")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	unlock, err := lockFile(ctx, s.cfg.Path+".lock")
+	unlock, err := s.lock(ctx)
 	if err != nil {
-		return fmt.Errorf("apikey: locking the key file: %w", err)
+		return err
 	}
 	defer unlock()
 	l, err := s.readUsage()
@@ -360,8 +400,15 @@ func (s *FileStore) acceptable(info fs.FileInfo) error {
 	if err != nil {
 		return fmt.Errorf("apikey: directory of the key file: %w", err)
 	}
-	if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("apikey: directory of the key file has mode %04o; everybody could replace the file", dir.Mode().Perm())
+	if dir.Mode().Perm()&0o022 != 0 && dir.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("apikey: directory of the key file has mode %04o; others than its owner could replace the file (chmod go-w)", dir.Mode().Perm())
+	}
+	// Who owns a file can write it whatever its mode, and who owns the directory can put another in its place.
+	if uid, ok := owner(info); ok && uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("apikey: key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
+	}
+	if uid, ok := owner(dir); ok && uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("apikey: directory of the key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
 	}
 	return nil
 }
@@ -403,7 +450,7 @@ func decode(data []byte) (map[string]Record, error) {
 	for i := range f.Keys {
 		r := &f.Keys[i]
 		if err := r.validate(); err != nil {
-			return nil, fmt.Errorf("apikey: key file: key %d: %w", i+1, err)
+			return nil, fmt.Errorf("apikey: key file: key %d, %.12q: %w", i+1, r.ID, err)
 		}
 		if r.Version == 0 {
 			return nil, fmt.Errorf("apikey: key file: key %d has no version", i+1)
@@ -416,9 +463,12 @@ func decode(data []byte) (map[string]Record, error) {
 	return records, nil
 }
 
+// maxString is the longest string of a record or of uses as written in JSON, in bytes. Everything else in a record is bounded below it.
+const maxString = 4096
+
 // strict reads JSON that has no member twice, in another case or unknown, and nothing after it.
 func strict(data []byte, v any) error {
-	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 4096}
+	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: maxString}
 	if err := jsonscan.Scan(data, &limits, nil); err != nil {
 		return err
 	}
@@ -431,8 +481,8 @@ func strict(data []byte, v any) error {
 	return nil
 }
 
-// write replaces the file by one with these keys.
-func (s *FileStore) write(keys map[string]Record) error {
+// write replaces the file by one with these keys, if it is no larger than room.
+func (s *FileStore) write(keys map[string]Record, room int64) error {
 	f := fileFormat{Format: formatName, Version: formatVersion, Keys: sorted(keys)}
 	if f.Keys == nil {
 		f.Keys = []Record{}
@@ -441,8 +491,8 @@ func (s *FileStore) write(keys map[string]Record) error {
 	if err != nil {
 		return fmt.Errorf("apikey: key file: %w", err)
 	}
-	if int64(len(data)) >= s.cfg.MaxBytes {
-		return fmt.Errorf("apikey: key file would grow beyond %d bytes", s.cfg.MaxBytes)
+	if int64(len(data)) >= room {
+		return fmt.Errorf("apikey: key file would grow beyond %d of %d bytes; the rest is kept for withdrawing keys", max(room, 0), s.cfg.MaxBytes)
 	}
 	// Read what will be read back before it replaces anything: a file we could write and not read would be an outage.
 	if _, err := decode(data); err != nil {

@@ -2,12 +2,18 @@ package apikey
 
 import (
 	"context"
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
@@ -195,17 +201,20 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 	defer leave()
 	rec := spec.record(now)
 	rec.ID, rec.Hash, rec.Foreign = foreignID(sum), sum, f.Name
-	if err := rec.validate(); err != nil {
+	if err := rec.storable(); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	rec, err = m.cfg.Store.Put(ctx, rec)
+	if err == nil {
+		m.publish(&rec)
+	}
+	leave() // before anybody is told
 	if errors.Is(err, ErrConflict) {
 		return Record{}, fmt.Errorf("apikey: the key was imported before, as %s: %w", foreignID(sum), err)
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("apikey: storing an imported key: %w", err)
 	}
-	m.publish(&rec)
 	m.tell(ctx, EventImported, now, &rec)
 	return rec, nil
 }
@@ -228,16 +237,21 @@ const minBits = 90
 func guessable(s string) bool { return EstimateBits(s) < minBits }
 
 // EstimateBits estimates from one string how many random bits went into it, generously: what it calls weak is weak, what it calls
-// strong may still have been made from words that it does not know. It counts the characters that could not be foretold, by a run
-// (aaa, abc, 321) or by three characters that stood in the string before, and gives each the bits of the kinds of characters in the
-// string, or of twice as many different characters as there are, whichever is less. It looks at 256 characters at most.
+// strong may still have been made from words that it does not know. It counts the characters that could not be foretold: by a run
+// (aaa, abc, 321), by three characters that stood in the string before, by equal steps through an alphabet (acegi) or by a walk
+// over neighbouring keys (qwertyu, 1qaz2wsx); and where the two
+// halves of a string that was shuffled together or doubled (0f1e2d, AaBbCc) are foretold better by more than four characters, it counts those and four. Each character gets the bits of the kinds of characters in the string, or of
+// twice as many different characters as there are, whichever is less. The usual hashes of a few words that people try their programs
+// with have no bits at all. It looks at 256 characters at most.
 func EstimateBits(s string) float64 {
 	if len(s) > maxForeign {
 		s = s[:maxForeign]
 	}
+	if knownHashes()[strings.ToLower(s)] {
+		return 0
+	}
 	var seen [256]bool
 	var lower, upper, digit, hex, other, distinct int
-	fresh := 0
 	for i := range len(s) {
 		c := s[i]
 		if !seen[c] {
@@ -262,9 +276,6 @@ func EstimateBits(s string) float64 {
 		case c != '-' && c != '_':
 			other |= 1
 		}
-		if !foretold(s, i) {
-			fresh++
-		}
 	}
 	kinds := 10*digit + 26*lower + 26*upper + 20*(other&1)
 	if other == 0 && hex == 1 {
@@ -273,17 +284,126 @@ func EstimateBits(s string) float64 {
 	if kinds = min(kinds, 2*distinct); kinds < 2 {
 		return 0
 	}
-	return float64(fresh) * math.Log2(float64(kinds))
+	var even, odd []byte
+	for i := range len(s) {
+		if i%2 == 0 {
+			even = append(even, s[i])
+		} else {
+			odd = append(odd, s[i])
+		}
+	}
+	// Of two ways to count one is better by chance; what four characters are worth is not chance.
+	n := min(fresh(s), fresh(string(even)+string(odd))+4)
+	return float64(n) * math.Log2(float64(kinds))
 }
 
-// foretold reports whether the character at i continues a run or ends three characters that stood before.
+// fresh counts the characters of s that could not be foretold.
+func fresh(s string) (n int) {
+	for i := range len(s) {
+		if !foretold(s, i) {
+			n++
+		}
+	}
+	return n
+}
+
+// foretold reports whether the character at i follows from those before.
 func foretold(s string, i int) bool {
 	if i < 2 {
 		return false
 	}
 	a, b := int(s[i-1])-int(s[i-2]), int(s[i])-int(s[i-1])
-	if a == b && a >= -1 && a <= 1 {
+	if a == b && a >= -1 && a <= 1 || strings.Contains(s[:i], s[i-2:i+1]) {
 		return true
 	}
-	return strings.Contains(s[:i], s[i-2:i+1])
+	// What chance also does now and then is believed at the fifth and sixth character only: a random key would lose too much.
+	return i >= 4 && stepping(s[i-4:i+1]) || i >= 5 && walking(s[i-5:i+1])
 }
+
+// alphabets are what people and programs step through. Steps wrap around.
+var alphabets = [...]string{"0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789abcdef", alphabet,
+	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"}
+
+// stepping reports whether the characters of w lie equally far apart in an alphabet.
+func stepping(w string) bool {
+search:
+	for _, a := range alphabets {
+		n, last, step := len(a), -1, -1
+		for i := range len(w) {
+			at := strings.IndexByte(a, w[i])
+			if at < 0 {
+				continue search
+			}
+			if d := (at - last + n) % n; i > 0 {
+				if step >= 0 && d != step {
+					continue search
+				}
+				step = d
+			}
+			last = at
+		}
+		return true
+	}
+	return false
+}
+
+// keyboard are the rows of a keyboard; a key touches the ones above it at its own place and the next.
+var keyboard = [...]string{"1234567890", "qwertyuiop", "asdfghjkl;", "zxcvbnm,./"}
+
+// keyAt finds a key by its column and row, for every character of ASCII; {-9, 0} for what has none.
+var keyAt = sync.OnceValue(func() *[128][2]int {
+	var at [128][2]int
+	for c := range at {
+		at[c] = [2]int{-9, 0}
+	}
+	for y, row := range keyboard {
+		for x := range len(row) {
+			c := row[x]
+			at[c] = [2]int{x, y}
+			if c >= 'a' && c <= 'z' {
+				at[c-'a'+'A'] = [2]int{x, y}
+			}
+		}
+	}
+	return &at
+})
+
+// walking reports whether the characters of w are a walk over a keyboard, without changing case, which chance does: each key touches the one before, or begins the next
+// column after one that was walked through.
+func walking(w string) bool {
+	if strings.ToLower(w) != w && strings.ToUpper(w) != w {
+		return false
+	}
+	at := keyAt()
+	for i := 1; i < len(w); i++ {
+		if w[i-1] >= 128 || w[i] >= 128 {
+			return false
+		}
+		p, q := at[w[i-1]], at[w[i]]
+		x, y := q[0]-p[0], q[1]-p[1]
+		switch {
+		case p[0] < 0 || q[0] < 0 || x == 0 && y == 0:
+			return false
+		case y == 0 && (x == 1 || x == -1), y == 1 && (x == 0 || x == -1), y == -1 && (x == 0 || x == 1):
+		case x == 1 && (y == -3 || y == 3): // from the foot of a column to the head of the next, or back
+		case y == 1 && q[0] == 0 && p[0] >= 8: // from the end of a row to the head of the next
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// knownHashes are MD5, SHA-1 and SHA-256 of what people try their programs with, in hexadecimal.
+var knownHashes = sync.OnceValue(func() map[string]bool {
+	known := make(map[string]bool)
+	for _, word := range [...]string{"", "a", "admin", "changeme", "hello", "key", "password", "secret", "test", "123456", "12345678", "123456789"} {
+		for _, text := range [...]string{word, word + "\n"} { // as echo gives it
+			for _, h := range [...]hash.Hash{md5.New(), sha1.New(), sha256.New()} {
+				io.WriteString(h, text)
+				known[hex.EncodeToString(h.Sum(nil))] = true
+			}
+		}
+	}
+	return known
+})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -91,6 +92,7 @@ func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error)
 	}
 	defer leave()
 	secret, rec, err := m.make(ctx, spec.record(now))
+	leave() // before anybody is told, who may want to create a key
 	if err != nil {
 		return Secret{}, Record{}, err
 	}
@@ -98,9 +100,10 @@ func (m *Manager) Create(ctx context.Context, spec Spec) (Secret, Record, error)
 	return secret, rec, nil
 }
 
-// admit checks a spec against the policy. The caller holds on to the place among the client's keys until it calls leave.
+// admit checks a spec against the policy. The caller holds on to the place among the client's keys until it calls
+// leave, which may be called again.
 func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave func(), err error) {
-	if !spec.ExpiresAt.IsZero() && !spec.ExpiresAt.After(now) {
+	if !spec.ExpiresAt.IsZero() && !spec.ExpiresAt.After(time.Now()) { // now is rounded down
 		// Nobody wants a key that never works: a wrong unit or zone, better heard of here than from its first user.
 		return nil, fmt.Errorf("%w: expiry %v has passed", ErrSpec, spec.ExpiresAt)
 	}
@@ -126,7 +129,7 @@ func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave f
 		m.creating.Unlock()
 		return nil, fmt.Errorf("%w: the client has %d keys, and %d are allowed", ErrPolicy, n, limit)
 	}
-	return m.creating.Unlock, nil
+	return sync.OnceFunc(m.creating.Unlock), nil
 }
 
 // make draws a key for a record that lacks id and hash, and stores and publishes it.
@@ -135,7 +138,7 @@ func (m *Manager) make(ctx context.Context, rec Record) (Secret, Record, error) 
 		var key string
 		key, rec.ID = m.format.generate()
 		rec.Hash = m.format.digest(key)
-		if err := rec.validate(); err != nil {
+		if err := rec.storable(); err != nil {
 			return Secret{}, Record{}, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 		stored, err := m.cfg.Store.Put(ctx, rec)
@@ -198,7 +201,8 @@ type Rotation struct {
 // when Rotate has returned; the old one is refused from the end of the overlap on, or, without overlap, from the return.
 //
 // A key that is revoked, disabled, expired, not yet valid or has a successor already is [ErrState]: rotate the successor. If Rotate fails
-// between its two writes, the new key is revoked again; nobody has seen it.
+// between its two writes, the new key is revoked again; nobody has seen it. A second write that the store reports as failed and
+// has made all the same, as when a connection is lost during the commit, is a success.
 func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (Secret, Record, error) {
 	if m == nil || m.loading == nil {
 		return Secret{}, Record{}, errNotMade
@@ -256,7 +260,13 @@ func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (
 	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.LoadTimeout)
 		defer cancel()
-		return Secret{}, Record{}, errors.Join(err, m.Revoke(undo, heir.ID))
+		// The store may have written and not been able to say so. Then the old key ends and has a successor: it must be the one we give out.
+		stored, unknown := m.cfg.Store.Get(undo, keyID)
+		if unknown != nil || stored.Successor != heir.ID {
+			return Secret{}, Record{}, errors.Join(err, m.Revoke(undo, heir.ID))
+		}
+		old = stored
+		m.publish(&old)
 	}
 	if rotation.Overlap == 0 {
 		var k id
@@ -290,7 +300,8 @@ func (m *Manager) rotatable(r *Record, now time.Time) error {
 // Revoke withdraws the key with this public id for good. In this process it takes effect before the store is asked: when
 // Revoke has returned, even with an error of the store, no check that begins later accepts the key. An error then means that
 // other processes, and this one after a restart, may still accept it: call Revoke again. Revoking a revoked key does nothing.
-// An id that neither memory nor store knows is [ErrNotFound].
+// An id that neither memory nor store knows is [ErrNotFound]. A record that cannot be read is replaced by one that is revoked,
+// where the store is a [Salvager].
 func (m *Manager) Revoke(ctx context.Context, keyID string) error {
 	if m == nil || m.loading == nil {
 		return errNotMade
@@ -310,6 +321,16 @@ func (m *Manager) Revoke(ctx context.Context, keyID string) error {
 		r.RevokedAt = now
 		return nil
 	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		// The store may have the key although nobody could say so: a key that another process made a moment ago.
+		m.bury(k, now, true)
+	}
+	if s, ok := m.cfg.Store.(Salvager); ok && errors.Is(err, ErrUnreadable) {
+		if rec, err = s.RevokeUnreadable(ctx, keyID); err != nil {
+			return fmt.Errorf("apikey: revoking %s: %w", keyID, err)
+		}
+		m.publish(&rec)
+	}
 	switch {
 	case errors.Is(err, errNoChange):
 		return nil

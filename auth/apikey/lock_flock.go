@@ -5,6 +5,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -33,4 +34,12 @@ func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// owner returns the id of the user a file belongs to.
+func owner(info fs.FileInfo) (uid int, ok bool) {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid), true
+	}
+	return 0, false
 }

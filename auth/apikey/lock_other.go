@@ -2,8 +2,14 @@
 
 package apikey
 
-import "context"
+import (
+	"context"
+	"io/fs"
+)
 
 // lockFile does nothing on systems without flock: writers of one process exclude each other through the store's mutex, and
 // every record is compared with its version, but two processes must not write at once.
 func lockFile(context.Context, string) (unlock func(), err error) { return func() {}, nil }
+
+// owner is not known there.
+func owner(fs.FileInfo) (uid int, ok bool) { return 0, false }

@@ -3,12 +3,15 @@ package apikey
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,7 +19,8 @@ import (
 )
 
 // Digest is the SHA-256 of a key without its checksum. It opens nothing, but says which key it belongs to when the key is
-// known; it prints as a fixed word and marshals as 64 hexadecimal digits.
+// known; it prints as a fixed word and marshals as 64 hexadecimal digits. (In
+// an unexported field of a struct of yours fmt cannot ask it and prints the bytes: give that struct a String method.)
 type Digest [32]byte
 
 // equal compares in a time that does not depend on the digests, as crypto/subtle does, but eight bytes at a time.
@@ -33,6 +37,9 @@ func (d Digest) String() string { return "[apikey.Digest]" }
 
 // GoString returns a fixed word.
 func (d Digest) GoString() string { return d.String() }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word.
+func (d Digest) Format(f fmt.State, _ rune) { io.WriteString(f, d.String()) }
 
 // MarshalText implements [encoding.TextMarshaler].
 func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
@@ -59,7 +66,7 @@ type Spec struct {
 	Tenant string
 	// Plan names the caller's limits; empty means the deployment's default.
 	Plan string
-	// Scopes are the permissions, scope-tokens of RFC 6749 section 3.3. Empty means none.
+	// Scopes are the permissions, scope-tokens of RFC 6749 section 3.3, of at most 4096 bytes each. Empty means none.
 	Scopes []string
 	// Roles are the caller's roles. Empty means none.
 	Roles []string
@@ -73,8 +80,8 @@ type Spec struct {
 	NotBefore time.Time
 	// ExpiresAt is when it ends: the first moment at which it is refused. Zero means never; what has passed is an error.
 	ExpiresAt time.Time
-	// Labels are notes for people: owner, purpose, ticket. At most 64, names of 64 bytes, texts of 512. They are stored in
-	// clear.
+	// Labels are notes for people: owner, purpose, ticket. At most 64, names of 64 bytes, texts of 512; two names may not differ
+	// only by case. They are stored in clear.
 	Labels map[string]string
 }
 
@@ -187,8 +194,8 @@ func (r *Record) validate() error {
 		bad("foreign format %.40q is not 1 to 32 lower-case letters, digits and hyphens", r.Foreign)
 	}
 	for _, s := range r.Scopes {
-		if !auth.ValidScope(s) {
-			bad("scope %.40q is not a scope-token (RFC 6749 section 3.3)", s)
+		if !auth.ValidScope(s) || len(s) > maxString {
+			bad("scope %.40q is not a scope-token (RFC 6749 section 3.3) of at most %d bytes", s, maxString)
 		}
 	}
 	for _, s := range slices.Concat(r.Roles, r.Models) {
@@ -221,6 +228,30 @@ func (r *Record) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// storable is validate for a record that is to be written: it also must come back from its JSON. A store that took what it
+// cannot read would be one that nobody can load.
+func (r *Record) storable() error {
+	if err := r.validate(); err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(r.Labels))
+	for i, a := range names {
+		for _, b := range names[:i] {
+			if strings.EqualFold(a, b) {
+				return fmt.Errorf("labels %.40q and %.40q differ only by case", b, a)
+			}
+		}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return errors.New("it cannot be written as JSON") // the error may quote the record
+	}
+	if _, err := ParseRecord(text); err != nil {
+		return fmt.Errorf("it could not be read back: %w", err)
+	}
+	return nil
 }
 
 // unclean reports whether s has control characters or is not UTF-8: in a log it would be two lines, in a file another name.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 )
 
 // Reload asks the store for changes now. When it returns nil, every record the store had when Reload began is in force. A
 // batch that cannot be taken over whole changes nothing and is an error: a record that is not valid, an id that occurs twice,
-// or no records at all where there were some.
+// or no records at all where there were some. A record of an earlier version than the one in force is not taken over, and the
+// Logger is told: after the store was restored from a backup, start the process anew. That ctx ends is no failure of the store.
 func (m *Manager) Reload(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return errNotMade
@@ -25,7 +27,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return nil
 	}
-	m.stopping.Do(m.stop)
+	m.halt()
 	select {
 	case <-m.done:
 		return m.endUses(ctx)
@@ -49,18 +51,52 @@ func (m *Manager) poll(ctx context.Context) {
 }
 
 func (m *Manager) load(ctx context.Context) error {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.LoadTimeout)
 	defer cancel()
 	select {
 	case <-m.loading:
 		defer func() { m.loading <- struct{}{} }()
 	case <-ctx.Done():
+		m.again()
 		return fmt.Errorf("apikey: loading keys: %w", ctx.Err())
 	}
 	began := time.Since(m.base)
 	err := m.refresh(ctx)
+	if err != nil && caller.Err() != nil {
+		// Whoever asked has gone, which says nothing about the store: the keys grow no older by it. What they wanted to know is asked
+		// again without them.
+		m.again()
+		return err
+	}
 	m.report(ctx, began, err)
 	return err
+}
+
+// again has a load that failed tried once more where nothing polls: the keys would stay too old, or a change unseen, until somebody
+// thinks of [Manager.Reload].
+func (m *Manager) again() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.PollInterval > 0 || m.life.Err() != nil || m.retry != nil {
+		return
+	}
+	m.retry = time.AfterFunc(min(10*time.Second, m.cfg.MaxStale/10), func() {
+		m.mu.Lock()
+		m.retry = nil
+		m.mu.Unlock()
+		m.load(m.life)
+	})
+}
+
+// halt ends polling and trying again.
+func (m *Manager) halt() {
+	m.stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.retry != nil {
+		m.retry.Stop()
+	}
 }
 
 // refresh reads the store and swaps the snapshot. Only one runs at a time.
@@ -101,6 +137,13 @@ func (m *Manager) refresh(ctx context.Context) error {
 		}
 	}
 
+	var behind []string
+	defer func() { // without the lock: a handler of logs may take its time
+		if len(behind) > 0 {
+			m.logger().LogAttrs(ctx, slog.LevelError, "apikey: the store has earlier versions of keys than it had; the later ones are used until a restart",
+				slog.Int("keys", len(behind)), slog.String("key_id", slices.Min(behind)))
+		}
+	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.keys.Load()
@@ -134,6 +177,12 @@ func (m *Manager) refresh(ctx context.Context) error {
 		return errors.New("apikey: loading keys: the store is empty and was not before; the old keys are kept")
 	}
 	for k, e := range keys {
+		// A store that was put back to an earlier state, or a replica that lags, must not undo what was seen: a key that was disabled
+		// or is to end would work again.
+		if have := old.known(k); have != nil && have.detail.version > e.detail.version {
+			keys[k], e = have, have
+			behind = append(behind, have.detail.principal.KeyID)
+		}
 		if _, ok := m.tombstones[k]; ok {
 			e.state.Or(revoked)
 		}
@@ -165,9 +214,12 @@ func (m *Manager) report(ctx context.Context, began time.Duration, err error) {
 	}
 	now := m.failure
 	m.mu.Unlock()
+	if err != nil {
+		m.again()
+	}
 	logger := m.logger()
 	switch {
-	case now != "" && now != was && ctx.Err() != context.Canceled:
+	case now != "" && now != was:
 		logger.LogAttrs(ctx, slog.LevelError, "apikey: keys cannot be loaded; the last good ones are used until they are stale",
 			slog.String("error", now), slog.Duration("max_stale", m.cfg.MaxStale))
 	case now == "" && was != "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,6 +21,8 @@ var (
 	ErrConflict = errors.New("apikey: the record exists or was changed by somebody else")
 	// ErrSticky means that a write would have brought a revoked key back.
 	ErrSticky = errors.New("apikey: a revoked key cannot be restored")
+	// ErrUnreadable means that a record is stored that is not understood whole. The error's text names its id. See [Salvager].
+	ErrUnreadable = errors.New("apikey: a record cannot be read")
 )
 
 // Errors of a [Manager]'s steps.
@@ -50,6 +53,15 @@ type Store interface {
 	Put(ctx context.Context, rec Record) (Record, error)
 }
 
+// Salvager is a [Store] in which one record that nobody can read, [ErrUnreadable], can be revoked although it cannot be read. Until
+// that is done no Load succeeds: to leave the record out would be to forget a revocation. [Manager.Revoke] uses it.
+type Salvager interface {
+	Store
+	// RevokeUnreadable replaces the record that cannot be read by one of the same id that is revoked and opens nothing, and
+	// returns that. It is [ErrNotFound] if there is none, and [ErrConflict] if the record can be read.
+	RevokeUnreadable(ctx context.Context, id string) (Record, error)
+}
+
 // Batch is the content of a store at one moment.
 type Batch struct {
 	// Records are all records, in any order. They may be shared: do not modify them.
@@ -64,7 +76,8 @@ type Batch struct {
 
 // Next applies the rules of [Store.Put] to a write of rec over old, the record that is stored, nil for none: it returns what to
 // store. rec.Version must be that of old, or 0 for a new record, else the error is [ErrConflict], and [ErrNotFound] when there is
-// no record. A write that would clear RevokedAt is [ErrSticky]; a record that is not valid is an error. It is for implementations.
+// no record. A write that would clear RevokedAt is [ErrSticky]; a record that is not valid, or
+// that [ParseRecord] would not read back from its JSON, is an error. It is for implementations.
 func Next(old *Record, rec Record) (Record, error) {
 	switch {
 	case old == nil && rec.Version != 0:
@@ -74,7 +87,7 @@ func Next(old *Record, rec Record) (Record, error) {
 	case old != nil && !old.RevokedAt.IsZero() && rec.RevokedAt.IsZero():
 		return Record{}, ErrSticky
 	}
-	if err := rec.validate(); err != nil {
+	if err := rec.storable(); err != nil {
 		return Record{}, fmt.Errorf("apikey: record: %w", err)
 	}
 	rec = rec.Clone()
@@ -94,6 +107,9 @@ type MemoryStore struct {
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore { return &MemoryStore{records: make(map[string]Record)} }
+
+// Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
+func (s *MemoryStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.MemoryStore]") }
 
 // Load implements [Store].
 func (s *MemoryStore) Load(ctx context.Context, since string) (Batch, error) {

@@ -113,14 +113,14 @@ func (m *Manager) arm() {
 	})
 }
 
-// gather moves the marks of one key to the pending uses. The caller holds uses.mu.
+// gather moves the marks of one key to the pending uses. It holds the lock for one key only: a check that winds up the timer may be
+// waiting for it.
 func (u *uses) gather(e *entry, now time.Time) {
-	marked := e.state.Load()&used != 0
-	if marked {
-		e.state.And(^used)
-	}
+	marked := e.state.Load()&used != 0 && e.state.And(^used)&used != 0
 	// A scope is marked after its key and may have been too late for the last harvest.
 	if scopes := e.detail.principal.ScopeUse.Take(); marked || scopes != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
 		keyID := e.detail.principal.KeyID
 		u.pending[keyID] = MergeUsage(u.pending[keyID], Usage{ID: keyID, LastUsedAt: now, Scopes: scopes})
 	}
@@ -131,8 +131,6 @@ func (m *Manager) gatherOne(e *entry) {
 	if m.cfg.UsageInterval < 0 {
 		return
 	}
-	m.uses.mu.Lock()
-	defer m.uses.mu.Unlock()
 	m.uses.gather(e, time.Now().UTC().Truncate(time.Minute))
 }
 
@@ -142,8 +140,6 @@ func (m *Manager) gatherAll(s *snapshot) {
 		return
 	}
 	now := time.Now().UTC().Truncate(time.Minute)
-	m.uses.mu.Lock()
-	defer m.uses.mu.Unlock()
 	s.all(func(e *entry) { m.uses.gather(e, now) })
 }
 
@@ -159,12 +155,13 @@ func (m *Manager) flush(ctx context.Context) error {
 		return nil
 	}
 	u.mu.Lock()
-	gathered := slices.Collect(maps.Values(u.pending))
-	clear(u.pending)
+	pending := u.pending
+	u.pending = make(map[string]Usage)
 	u.mu.Unlock()
-	if len(gathered) == 0 {
+	if len(pending) == 0 {
 		return nil
 	}
+	gathered := slices.Collect(maps.Values(pending))
 	err := store.AddUsage(ctx, gathered)
 	u.mu.Lock()
 	defer u.mu.Unlock()

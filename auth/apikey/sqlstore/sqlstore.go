@@ -49,7 +49,7 @@ type Config struct {
 type Store struct {
 	cfg Config
 	sql struct {
-		state, allKeys, changed, get, next, insert, update, startUses, since, allUses, use, setUse string
+		state, allKeys, changed, get, columns, next, insert, update, startUses, since, allUses, use, setUse string
 	}
 }
 
@@ -109,6 +109,7 @@ func (s *Store) prepare() {
 	q.allKeys = s.say(`SELECT id, version, seq, record FROM {t}`)
 	q.changed = s.say(`SELECT id, version, seq, record FROM {t} WHERE seq > ?`)
 	q.get = s.say(`SELECT id, version, seq, record FROM {t} WHERE id = ?`)
+	q.columns = s.say(`SELECT version, client_id FROM {t} WHERE id = ?`)
 	q.next = s.say(`UPDATE {t}_meta SET number = number + 1 WHERE name = 'change' RETURNING number`)
 	q.insert = s.say(`INSERT INTO {t} (version, seq, client_id, revoked, record, id) VALUES (?, ?, ?, ?, ?, ?)`)
 	q.update = s.say(`UPDATE {t} SET version = ?, seq = ?, client_id = ?, revoked = ?, record = ? WHERE id = ?`)
@@ -241,21 +242,74 @@ func (s *Store) Put(ctx context.Context, rec apikey.Record) (apikey.Record, erro
 	if err := s.made(); err != nil {
 		return apikey.Record{}, err
 	}
-	err := s.in(ctx, func(tx *sql.Tx) error {
-		// First the change sequence: from here on nobody else writes until we commit.
-		var seq int64
-		if err := tx.QueryRowContext(ctx, s.sql.next).Scan(&seq); err != nil {
-			return fmt.Errorf("sqlstore: taking the next number: %w", err)
-		}
+	err := s.change(ctx, func(tx *sql.Tx) (bool, error) {
 		var old *apikey.Record
 		switch r, _, err := scan(tx.QueryRowContext(ctx, s.sql.get, rec.ID).Scan); {
 		case err == nil:
 			old = &r
 		case !errors.Is(err, sql.ErrNoRows):
-			return fmt.Errorf("sqlstore: reading a key: %w", err)
+			return false, fmt.Errorf("sqlstore: reading a key: %w", err)
 		}
 		var err error
-		if rec, err = apikey.Next(old, rec); err != nil {
+		rec, err = apikey.Next(old, rec)
+		return old != nil, err
+	}, &rec)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	return rec, nil
+}
+
+// RevokeUnreadable implements [apikey.Salvager]. What the record held is gone; the client's name, which stands in a column of its
+// own, is kept.
+func (s *Store) RevokeUnreadable(ctx context.Context, id string) (rec apikey.Record, err error) {
+	if err := s.made(); err != nil {
+		return apikey.Record{}, err
+	}
+	err = s.change(ctx, func(tx *sql.Tx) (bool, error) {
+		switch _, _, err := scan(tx.QueryRowContext(ctx, s.sql.get, id).Scan); {
+		case err == nil:
+			return false, apikey.ErrConflict
+		case errors.Is(err, sql.ErrNoRows):
+			return false, apikey.ErrNotFound
+		case !errors.Is(err, apikey.ErrUnreadable):
+			return false, fmt.Errorf("sqlstore: reading a key: %w", err)
+		}
+		var version int64
+		var client string
+		if err := tx.QueryRowContext(ctx, s.sql.columns, id).Scan(&version, &client); err != nil {
+			return false, fmt.Errorf("sqlstore: reading a key: %w", err)
+		}
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		rec = apikey.Record{ID: id, ClientID: client, CreatedAt: now, RevokedAt: now, DisabledAt: now, DisabledReason: "its record could not be read"}
+		rand.Read(rec.Hash[:]) // the hash of nothing that anybody has
+		next, err := apikey.Next(nil, rec)
+		if err != nil { // the name is what could not be read
+			rec.ClientID = "unreadable"
+			if next, err = apikey.Next(nil, rec); err != nil {
+				return false, err
+			}
+		}
+		rec = next
+		rec.Version = uint64(max(version, 0)) + 1 // newer than what anybody has in memory
+		return true, nil
+	}, &rec)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	return rec, nil
+}
+
+// change writes *rec when decide has said what it is, and whether over a row that exists. Nobody else writes meanwhile.
+func (s *Store) change(ctx context.Context, decide func(*sql.Tx) (exists bool, err error), rec *apikey.Record) error {
+	return s.in(ctx, func(tx *sql.Tx) error {
+		// First the change sequence: from here on nobody else writes until we commit.
+		var seq int64
+		if err := tx.QueryRowContext(ctx, s.sql.next).Scan(&seq); err != nil {
+			return fmt.Errorf("sqlstore: taking the next number: %w", err)
+		}
+		exists, err := decide(tx)
+		if err != nil {
 			return err
 		}
 		text, err := json.Marshal(rec)
@@ -263,7 +317,7 @@ func (s *Store) Put(ctx context.Context, rec apikey.Record) (apikey.Record, erro
 			return fmt.Errorf("sqlstore: writing a key: %w", err)
 		}
 		stmt, revoked := s.sql.insert, 0
-		if old != nil {
+		if exists {
 			stmt = s.sql.update
 		}
 		if !rec.RevokedAt.IsZero() {
@@ -280,10 +334,6 @@ func (s *Store) Put(ctx context.Context, rec apikey.Record) (apikey.Record, erro
 		}
 		return nil
 	})
-	if err != nil {
-		return apikey.Record{}, err
-	}
-	return rec, nil
 }
 
 // scan reads one row of keys, strictly: what is not understood whole is refused.
@@ -294,10 +344,10 @@ func scan(into func(...any) error) (r apikey.Record, seq int64, err error) {
 		return r, 0, err
 	}
 	if r, err = apikey.ParseRecord([]byte(text)); err != nil {
-		return r, 0, fmt.Errorf("row %.12q: %w", id, err)
+		return r, 0, fmt.Errorf("%w: row %.12q: %w", apikey.ErrUnreadable, id, err)
 	}
 	if r.ID != id || r.Version != uint64(number) {
-		return apikey.Record{}, 0, fmt.Errorf("the record of %.12q does not agree with its row", id)
+		return apikey.Record{}, 0, fmt.Errorf("%w: the record of %.12q does not agree with its row", apikey.ErrUnreadable, id)
 	}
 	return r, seq, nil
 }

@@ -239,7 +239,13 @@ func invalid(t *testing.T, a, _ apikey.Store) {
 		"client": func(r *apikey.Record) { r.ClientID = "" },
 		"lines":  func(r *apikey.Record) { r.Tenant = "a\nb" },
 		"scope":  func(r *apikey.Record) { r.Scopes = []string{"a b"} },
-		"expiry": func(r *apikey.Record) { r.ExpiresAt = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		// What could be written and not be read back would be a store that nobody can load.
+		"labels that differ by case":   func(r *apikey.Record) { r.Labels = map[string]string{"owner": "a", "Owner": "b"} },
+		"labels that fold":             func(r *apikey.Record) { r.Labels = map[string]string{"task": "a", "ta\u017fk": "b"} },
+		"a scope of 5000 bytes":        func(r *apikey.Record) { r.Scopes = []string{strings.Repeat("s", 5000)} },
+		"a scope of escapes":           func(r *apikey.Record) { r.Scopes = []string{strings.Repeat("<", 4096)} },
+		"a name of a label of escapes": func(r *apikey.Record) { r.Labels = map[string]string{strings.Repeat("<", 64): "x"} },
+		"expiry":                       func(r *apikey.Record) { r.ExpiresAt = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) },
 	} {
 		r := Record(1)
 		spoil(&r)

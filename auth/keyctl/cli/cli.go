@@ -237,7 +237,14 @@ func (c *call) open(ctx context.Context) error {
 		c.foreign.Hash = apikey.Hash(c.algorithm)
 		cfg.Foreign = []apikey.Foreign{c.foreign}
 	}
-	if c.keys, err = apikey.New(cfg); err != nil {
+	c.keys, err = apikey.New(cfg)
+	if s, ok := store.(apikey.Salvager); ok && c.name == "revoke" && errors.Is(err, apikey.ErrUnreadable) {
+		// A record that nobody can read keeps everybody out, also us; the error names it, and revoking it is the way back in.
+		if _, broken := s.RevokeUnreadable(ctx, c.ids[0]); broken == nil {
+			c.keys, err = apikey.New(cfg)
+		}
+	}
+	if err != nil {
 		if closer != nil {
 			closer()
 		}

@@ -347,3 +347,42 @@ func TestNoOutputHoldsASecretOrAHashButThatOfCreateAndRotate(t *testing.T) {
 		t.Error("a key was printed")
 	}
 }
+
+// spoiled is a store with a record that nobody can read.
+type spoiled struct {
+	*apikey.MemoryStore
+	id string
+}
+
+func (s *spoiled) Load(ctx context.Context, since string) (apikey.Batch, error) {
+	if s.id != "" {
+		return apikey.Batch{}, fmt.Errorf("%w: row %q", apikey.ErrUnreadable, s.id)
+	}
+	return s.MemoryStore.Load(ctx, since)
+}
+
+func (s *spoiled) RevokeUnreadable(ctx context.Context, id string) (apikey.Record, error) {
+	if id != s.id {
+		return apikey.Record{}, apikey.ErrConflict
+	}
+	s.id = ""
+	now := time.Now()
+	return s.Put(ctx, apikey.Record{ID: id, Hash: apikey.Digest{1}, ClientID: "a", CreatedAt: now, RevokedAt: now})
+}
+
+func TestARecordNobodyCanReadIsNamedAndRevoked(t *testing.T) {
+	s := &spoiled{apikey.NewMemoryStore(), "000000000001"}
+	cfg := cli.Config{Openers: map[string]cli.Opener{"db": func(context.Context, string, bool) (apikey.Store, func() error, error) { return s, nil, nil }}}
+	if _, stderr, code := run(cfg, "list", "-store", "db:x"); code != cli.Failed || !strings.Contains(stderr, "000000000001") {
+		t.Errorf("list: %d, %s", code, stderr)
+	}
+	if _, stderr, code := run(cfg, "revoke", "000000000002", "-store", "db:x"); code != cli.Failed || !strings.Contains(stderr, "000000000001") {
+		t.Errorf("revoke of another key: %d, %s", code, stderr)
+	}
+	if _, stderr, code := run(cfg, "revoke", "000000000001", "-store", "db:x"); code != 0 {
+		t.Errorf("revoke: %d, %s", code, stderr)
+	}
+	if stdout, stderr, code := run(cfg, "list", "-store", "db:x"); code != 0 || !strings.Contains(stdout, "000000000001") {
+		t.Errorf("list: %d, %s%s", code, stdout, stderr)
+	}
+}

@@ -484,3 +484,44 @@ func BenchmarkStore(b *testing.B) {
 		})
 	}
 }
+
+func TestARowNobodyCanReadIsNamedAndCanBeRevoked(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		for name, record := range map[string]string{
+			"labels that differ by case": `'{"labels":{"a":"x","A":"y"}}'`, "no JSON": `'{'`, "another row's": `REPLACE(record, '"version":1', '"version":7')`,
+		} {
+			s := d.store(t)
+			m, b := manager(t, s, -1), manager(t, s, -1)
+			spoiled, bad := create(t, m)
+			leaked, id := create(t, m)
+			if err := b.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.open(t).Exec(`UPDATE ` + d.table + ` SET record = ` + record + `, seq = seq + 1000000 WHERE id = '` + bad + `'`); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Load(t.Context(), "")
+			if !errors.Is(err, apikey.ErrUnreadable) || !strings.Contains(err.Error(), bad) {
+				t.Fatalf("%s: Load: %v, want ErrUnreadable that names %s", name, err, bad)
+			}
+			if _, err := s.RevokeUnreadable(t.Context(), id); !errors.Is(err, apikey.ErrConflict) {
+				t.Errorf("%s: a record that can be read: %v, want ErrConflict", name, err)
+			}
+			if _, err := s.RevokeUnreadable(t.Context(), "000000000000"); !errors.Is(err, apikey.ErrNotFound) {
+				t.Errorf("%s: no record: %v, want ErrNotFound", name, err)
+			}
+			if err := m.Revoke(t.Context(), bad); err != nil {
+				t.Fatalf("%s: Revoke: %v", name, err)
+			}
+			if err := m.Revoke(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Reload(t.Context()); err != nil || verify(b, leaked) == nil || verify(b, spoiled) == nil {
+				t.Errorf("%s: in another process after a reload: %v, %v, %v", name, err, verify(b, leaked), verify(b, spoiled))
+			}
+			if r, err := s.Get(t.Context(), bad); err != nil || r.RevokedAt.IsZero() || r.Version != 2 || r.ClientID != "alice" {
+				t.Errorf("%s: %+v, %v", name, r, err)
+			}
+		}
+	})
+}

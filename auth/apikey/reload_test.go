@@ -1,0 +1,121 @@
+package apikey_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/apikey"
+)
+
+func TestACallerThatGoesAwayDoesNotMakeKeysStale(t *testing.T) {
+	for name, ask := range map[string]func(ctx context.Context, m *apikey.Manager){
+		"Reload": func(ctx context.Context, m *apikey.Manager) { m.Reload(ctx) },
+		"Create": func(ctx context.Context, m *apikey.Manager) { m.Create(ctx, apikey.Spec{ClientID: "x"}) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := with(t, apikey.Config{Store: apikey.NewMemoryStore(), UsageInterval: -1, Policy: apikey.Policy{MaxKeysPerClient: 5}})
+			key, _ := create(t, m, apikey.Spec{})
+			time.Sleep(11 * time.Minute)
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			for range 50 {
+				ask(gone, m)
+			}
+			synctest.Wait()
+			if err := verify(m, key); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			time.Sleep(24 * time.Hour)
+			if err := verify(m, key); err != nil {
+				t.Errorf("%s: a day later: %v", name, err)
+			}
+		})
+	}
+}
+
+// What the caller wanted to know is asked again without them, with a time-out of its own: a store that hangs for callers with little
+// patience is noticed.
+func TestALoadThatFailedIsTriedAgainWhereNothingPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{Store: apikey.NewMemoryStore()}
+		m := with(t, apikey.Config{Store: h, PollInterval: -1, UsageInterval: -1})
+		key, _ := create(t, m, apikey.Spec{})
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) { return apikey.Batch{}, errors.New("down") })
+		if err := m.Reload(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		time.Sleep(11 * time.Minute)
+		if err := verify(m, key); !errors.Is(err, auth.ErrUnavailable) {
+			t.Errorf("a store that is down for 11 minutes: %v", err)
+		}
+		h.bend(nil)
+		time.Sleep(11 * time.Second)
+		if err := verify(m, key); err != nil {
+			t.Errorf("11 s after the store came back: %v", err)
+		}
+		loads := h.loads.Load()
+		time.Sleep(time.Hour)
+		if n := h.loads.Load() - loads; n != 0 {
+			t.Errorf("%d loads after one that succeeded", n)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		m.Reload(gone)
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) { return apikey.Batch{}, errors.New("down") })
+		time.Sleep(11 * time.Minute)
+		if err := verify(m, key); !errors.Is(err, auth.ErrUnavailable) {
+			t.Errorf("down, and only a caller that went away asked: %v", err)
+		}
+		synctest.Wait()
+		m.Close(t.Context())
+		loads = h.loads.Load()
+		time.Sleep(time.Hour)
+		if n := h.loads.Load() - loads; n != 0 {
+			t.Errorf("%d loads after Close", n)
+		}
+	})
+}
+
+func TestAnEarlierStateOfTheStoreUndoesNothing(t *testing.T) {
+	var log bytes.Buffer
+	h := &hook{Store: apikey.NewMemoryStore()}
+	m := with(t, apikey.Config{Store: h, PollInterval: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	disabled, disabledID := create(t, m, apikey.Spec{})
+	rotated, rotatedID := create(t, m, apikey.Spec{})
+	other, _ := create(t, m, apikey.Spec{})
+	before, err := h.Store.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Disable(t.Context(), disabledID, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := m.Rotate(t.Context(), rotatedID, apikey.Rotation{Overlap: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	before.Version = "of a backup"
+	h.bend(func(apikey.Batch, error) (apikey.Batch, error) { return before, nil })
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(m, disabled); !errors.Is(err, auth.ErrRevoked) {
+		t.Errorf("the disabled key: %v", err)
+	}
+	if _, err := m.Verify(rotated, netip.Addr{}, time.Now().Add(2*time.Hour)); !errors.Is(err, auth.ErrExpired) {
+		t.Errorf("the rotated key after its overlap: %v", err)
+	}
+	if err := verify(m, other); err != nil {
+		t.Errorf("a key that is as it was: %v", err)
+	}
+	if s := log.String(); strings.Count(s, "earlier versions") != 1 || !strings.Contains(s, "keys=2") {
+		t.Errorf("the log: %s", s)
+	}
+}
