@@ -9,7 +9,8 @@ import (
 //
 // Text of a probe path is one or more path segments joined with "/". They match anywhere in a path, or with a leading "/"
 // only at its beginning; a segment may have a "*" as its first or last character, which stands for anything. What follows a
-// ";" in a segment of the path is not looked at. ".env" matches /app/.env and /.env/x, "/server-status" matches
+// ";" in a segment of the path, and spaces and dots at its end, are not looked at; a backslash, %2F and %5C separate
+// segments as "/" does. ".env" matches /app/.env and /.env/x, "/server-status" matches
 // /server-status but not /v1/server-status, "*.php" matches /blog/index.php.
 //
 // Text of an agent is matched anywhere in the User-Agent header where no letter or digit is next to it on either side, so

@@ -428,8 +428,10 @@ func chat() *http.Request {
 // slowMatch is the grammar of Pattern, written for reading.
 func slowMatch(list []guard.Pattern, target string) bool {
 	var segs []string
+	target = strings.NewReplacer("\\", "/", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/").Replace(target)
 	for s := range strings.SplitSeq(target, "/") {
-		if s, _, _ = strings.Cut(s, ";"); s != "" {
+		s, _, _ = strings.Cut(s, ";")
+		if s = strings.TrimRight(s, ". "); s != "" {
 			segs = append(segs, asciiLower(s))
 		}
 	}
@@ -471,7 +473,7 @@ func asciiLower(s string) string {
 // FuzzProbes: the matcher agrees with the grammar of Pattern as written for reading; doubled slashes and the case of letters
 // change nothing; it allocates nothing; nothing panics, whatever the path or the header.
 func FuzzProbes(f *testing.F) {
-	for _, s := range []string{"/.env", "/a//.git;x/config", "/wp-login.php", "/v1/models", "", "/", "////", ";", "/;a/.env", "/vendor/phpunit", "/vendor/x/phpunit", "/*", "/K\u212A.php", "sqlmap/1", "() {"} {
+	for _, s := range []string{"/.env", "/a//.git;x/config", "/wp-login.php", "/v1/models", "", "/", "////", ";", "/;a/.env", "/vendor/phpunit", "/vendor/x/phpunit", "/*", "/K\u212A.php", "o\x88i;\\\\c.php", "/a;b%5C.env. ", "/x%2f.git./config", "sqlmap/1", "() {"} {
 		f.Add(s)
 	}
 	g := must(f, guard.Config{})
