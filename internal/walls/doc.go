@@ -10,7 +10,7 @@
 //     outside, are free to.
 //   - Only examples, the root's own tests, internal/bench and internal/e2e import the root.
 //   - examples import nothing internal, since nobody could copy them otherwise. Their tests may.
-//   - What users link holds no test helper: internal/corpus and internal/memhttp are imported by tests, by harness packages (whose
+//   - What users link holds no test helper: internal/corpus, memhttp, prints and raced are imported by tests, by harness packages (whose
 //     name ends in "test") and by each other only.
 //   - go.mod requires golang-jwt/jwt/v5, santhosh-tekuri/jsonschema/v5, lmittmann/tint and golang.org/x modules, and has no
 //     replace line.
