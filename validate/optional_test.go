@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mantlet-go/mantlet/internal/corpus"
 	"github.com/mantlet-go/mantlet/validate"
 )
 
@@ -179,7 +180,7 @@ var optionalDeviations = map[string]struct {
 // The optional tests of json-schema-org/JSON-Schema-Test-Suite, with formats asserted, through the public API. (Its remotes for
 // other drafts are not in the corpus.)
 func TestTheOptionalTestsOfTheSuiteHaveTheListedVerdicts(t *testing.T) {
-	resources := remotes(t)
+	resources := corpus.SchemaRemotes(t)
 	met := map[string]bool{}
 	for _, c := range []struct {
 		draft, pattern string
@@ -192,7 +193,7 @@ func TestTheOptionalTestsOfTheSuiteHaveTheListedVerdicts(t *testing.T) {
 	} {
 		passed, of := 0, 0
 		got := map[string][]string{}
-		groups(t, c.draft, c.pattern, func(file string, g suiteGroup, schema []byte) {
+		corpus.SchemaGroups(t, c.draft, c.pattern, func(file string, g corpus.SchemaGroup, schema []byte) {
 			file = strings.TrimPrefix(path.Join(strings.TrimPrefix(path.Dir(c.pattern), "optional"), file), "/")
 			v, err := validate.New(validate.Config{Schema: schema, Resources: resources,
 				Limits: validate.Limits{InsecureAllowFoldCollisions: true, Exponent: 1000}})
