@@ -96,6 +96,33 @@ func TestEveryGenuineFileIsTakenAndEveryHostileOneRefused(t *testing.T) {
 	t.Logf("%d genuine files, %d hostile ones", len(genuine), len(hostile))
 }
 
+func TestAListOfTypesTakesItsOwnGenuineFilesAndNoOthers(t *testing.T) {
+	for name, allow := range map[string]struct {
+		types []upload.Type
+		media []string
+	}{
+		"Images": {upload.Images(), []string{"image/"}},
+		"Sounds": {upload.Sounds(), []string{"audio/", "video/"}},
+	} {
+		in, taken := inspector(t, upload.Config{Allow: allow.types}), 0
+		for _, f := range samples.Genuine() {
+			want := "extension"
+			for _, prefix := range allow.media {
+				if strings.HasPrefix(f.Type.MediaType(), prefix) {
+					want = ""
+					taken++
+				}
+			}
+			if got := rule(t, in, formType, form(file(f))); got != want {
+				t.Errorf("%s: %s: %q, want %q", name, f.Name, got, want)
+			}
+		}
+		if taken == 0 {
+			t.Errorf("%s: no sample was of its types", name)
+		}
+	}
+}
+
 func TestARenamedFileIsRefusedWhicheverOfItsThreeTypesIsWrong(t *testing.T) {
 	in := inspector(t, upload.Config{Allow: []upload.Type{upload.PNG, upload.JPEG}})
 	for _, c := range []struct{ name, media, data, want string }{
