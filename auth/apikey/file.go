@@ -415,7 +415,7 @@ func (s *FileStore) acceptable(info fs.FileInfo) error {
 
 // readAll reads the file that info describes, and no other: one swapped in between is refused.
 func (s *FileStore) readAll(path string, info fs.FileInfo) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("apikey: key file: %w", err)
 	}

@@ -5,6 +5,7 @@ package apikey
 import (
 	"context"
 	"io/fs"
+	"os"
 )
 
 // lockFile does nothing on systems without flock: writers of one process exclude each other through the store's mutex, and
@@ -13,3 +14,6 @@ func lockFile(context.Context, string) (unlock func(), err error) { return func(
 
 // owner is not known there.
 func owner(fs.FileInfo) (uid int, ok bool) { return 0, false }
+
+// openFile opens a file to read it.
+func openFile(name string) (*os.File, error) { return os.Open(name) }
