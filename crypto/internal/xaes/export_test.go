@@ -2,17 +2,21 @@ package xaes
 
 import (
 	"crypto/cipher"
+	"crypto/fips140"
 	"slices"
 )
 
 // SealWithNonce is Seal with a nonce of the caller's, as the vectors need it. It makes the message's key as Seal does, and leaves
-// the second half of the nonce to plain GCM.
-func (k *Key) SealWithNonce(nonce *[NonceSize]byte, msg, aad []byte) ([]byte, error) {
-	gcm, err := cipher.NewGCM(newAES((*[KeySize]byte)(k.MessageKey(nonce))))
-	if err != nil {
-		return nil, err
-	}
-	return gcm.Seal(slices.Clone(nonce[:]), nonce[half:], msg, aad), nil
+// the second half of the nonce to plain GCM, also under GODEBUG=fips140=only.
+func (k *Key) SealWithNonce(nonce *[NonceSize]byte, msg, aad []byte) (box []byte) {
+	fips140.WithoutEnforcement(func() {
+		gcm, err := cipher.NewGCM(newAES((*[KeySize]byte)(k.MessageKey(nonce))))
+		if err != nil {
+			panic(err)
+		}
+		box = gcm.Seal(slices.Clone(nonce[:]), nonce[half:], msg, aad)
+	})
+	return box
 }
 
 // MessageKey makes a message's key a second time, by the letter of the specification.

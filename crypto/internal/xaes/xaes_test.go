@@ -56,11 +56,8 @@ func TestTheVectorsOfTheSpecification(t *testing.T) {
 			if msg, err := k.Open(nil, box, []byte(v.aad)); err != nil || !bytes.Equal(msg, text) {
 				t.Errorf("%q %v", msg, err)
 			}
-			if fips140.Enforced() {
-				t.Skip("GODEBUG=fips140=only: a nonce cannot be chosen, so the other direction is not checked")
-			}
-			if got, err := k.SealWithNonce(&nonce, text, []byte(v.aad)); err != nil || !bytes.Equal(got, box) {
-				t.Errorf("%x %v", got, err)
+			if got := k.SealWithNonce(&nonce, text, []byte(v.aad)); !bytes.Equal(got, box) {
+				t.Errorf("%x", got)
 			}
 		})
 	}
@@ -104,9 +101,6 @@ var accumulated = map[int]string{
 
 // The specification's long test: boxes of random keys, nonces, messages and associated data, all hashed into one.
 func TestTheAccumulatedVectors(t *testing.T) {
-	if fips140.Enforced() {
-		t.Skip("GODEBUG=fips140=only: a nonce cannot be chosen")
-	}
 	for n, want := range accumulated {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			if n > 10_000 && (testing.Short() || raced.Enabled) {
@@ -119,16 +113,16 @@ func TestTheAccumulatedVectors(t *testing.T) {
 				_, _ = in.Read(b)
 				return b
 			}
-			for range n {
+			for i := range n {
 				k := xaes.New((*[32]byte)(read(32)))
 				nonce := (*[24]byte)(read(24))
 				msg := read(int(read(1)[0]))
 				aad := read(int(read(1)[0]))
-				box, err := k.SealWithNonce(nonce, msg, aad)
-				if err != nil {
-					t.Fatal(err)
-				}
+				box := k.SealWithNonce(nonce, msg, aad)
 				_, _ = sum.Write(box[len(nonce):])
+				if n > 10_000 && i%16 != 0 {
+					continue // the hash needs the boxes only
+				}
 				if got, err := k.Open(nil, box, aad); err != nil || !bytes.Equal(got, msg) {
 					t.Fatal(err)
 				}
@@ -144,9 +138,6 @@ func TestTheAccumulatedVectors(t *testing.T) {
 
 // Seal leaves half of the nonce to the standard library. What comes out must be what the specification makes of that nonce.
 func TestWhatSealMakesIsWhatTheSpecificationMakes(t *testing.T) {
-	if fips140.Enforced() {
-		t.Skip("GODEBUG=fips140=only: a nonce cannot be chosen")
-	}
 	k := key(7)
 	for n := range 300 {
 		msg, aad := bytes.Repeat([]byte{byte(n)}, n), bytes.Repeat([]byte{9}, n%50)
@@ -155,9 +146,8 @@ func TestWhatSealMakesIsWhatTheSpecificationMakes(t *testing.T) {
 			t.Fatal("lost what was there")
 		}
 		box = box[6:]
-		want, err := k.SealWithNonce((*[24]byte)(box), msg, aad)
-		if err != nil || !bytes.Equal(box, want) {
-			t.Fatalf("%d bytes: %v", n, err)
+		if !bytes.Equal(box, k.SealWithNonce((*[24]byte)(box), msg, aad)) {
+			t.Fatalf("%d bytes: something else", n)
 		}
 		if len(box) != n+xaes.Overhead {
 			t.Fatalf("%d bytes: a box of %d", n, len(box))
@@ -297,11 +287,7 @@ func FuzzOpen(f *testing.F) {
 		if len(msg) != 16+len(box)-xaes.Overhead {
 			t.Fatalf("a message of %d bytes in a box of %d", len(msg)-16, len(box))
 		}
-		if fips140.Enforced() {
-			return
-		}
-		again, err := k.SealWithNonce((*[24]byte)(box), msg[16:], aad)
-		if err != nil || !bytes.Equal(again, box) {
+		if !bytes.Equal(k.SealWithNonce((*[24]byte)(box), msg[16:], aad), box) {
 			t.Fatal("opened what was not sealed")
 		}
 	})
