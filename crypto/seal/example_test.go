@@ -1,9 +1,13 @@
 package seal_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
@@ -88,6 +92,54 @@ func ExampleKeyring_Seal_inPlace() {
 	buf, err := ring.Open(buf[:0], buf, where)
 	fmt.Printf("%s %v\n", buf, err)
 	// Output: hello <nil>
+}
+
+// A file of any size, in 64 KiB of memory.
+func ExampleKeyring_NewWriter() {
+	ring, _ := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}})
+	where := seal.Context{Purpose: "model checkpoint", Subject: "llama-ft-7", Path: "step 1200"}
+
+	var file bytes.Buffer // os.Create
+	w, err := ring.NewWriter(&file, where)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.Copy(w, strings.NewReader("many gigabytes")); err != nil {
+		log.Fatal(err) // without Close: what is in the file is no stream
+	}
+	if err := w.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	r, err := ring.NewReader(&file, where)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.Copy(os.Stdout, r); err != nil {
+		log.Fatal(err) // what came before is authentic, but not all
+	}
+	// Output: many gigabytes
+}
+
+// Reading a part of a large stream costs no more than the chunks it lies in.
+func ExampleKeyring_NewReaderAt() {
+	ring, _ := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}})
+	where := seal.Context{Purpose: "model checkpoint", Subject: "llama-ft-7"}
+	var file bytes.Buffer
+	w, _ := ring.NewWriter(&file, where)
+	_, _ = io.WriteString(w, "0123456789")
+	if err := w.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	r, err := ring.NewReaderAt(bytes.NewReader(file.Bytes()), int64(file.Len()), where)
+	if err != nil {
+		log.Fatal(err)
+	}
+	part := make([]byte, 4)
+	_, err = r.ReadAt(part, 3)
+	fmt.Printf("%s of %d bytes, %v\n", part, r.Size(), err)
+	// Output: 3456 of 10 bytes, <nil>
 }
 
 func ExampleKey() {

@@ -100,8 +100,9 @@ func TestNoTwoBoxesAreAlike(t *testing.T) {
 }
 
 const (
-	oldID  = "6a972187"
-	oldBox = "016a9721876079fd7038d03462e0dce4a1d9cecc83734f398faffd760a42db336119a3442b339807685e9cc09ca1872182ce"
+	oldID     = "6a972187"
+	oldStream = "026a972187503dfd9d743408570880d25a1cf28eb997c49c7fc944ae89819dd4ea062fda30cc8913f479e072650a6b6cc4a6c01e27c735b7412827db5b8e0ed97b70d109e59de03cd170cf884c1ec11ec1de"
+	oldBox    = "016a9721876079fd7038d03462e0dce4a1d9cecc83734f398faffd760a42db336119a3442b339807685e9cc09ca1872182ce"
 )
 
 // A box of this format made today must open for ever. If this test fails, the format was changed.
