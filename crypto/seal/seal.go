@@ -15,6 +15,7 @@ const (
 	MaxMessage = 1 << 30
 
 	headerSize    = 1 + idSize
+	inPlace       = headerSize + xaes.InPlace
 	recordVersion = 0x01
 	streamVersion = 0x02
 )
@@ -69,15 +70,17 @@ func (k *Keyring) Open(dst, box []byte, c Context) ([]byte, error) {
 }
 
 // Reseal appends to dst a new record of the message in box, in the same place and under the primary key: the third step of replacing
-// a key. It does so also if box is under the primary key already (NeedsReseal tells). The errors are those of Open and Seal. The free
-// capacity of dst may overlap box in any way.
+// a key. It does so also if box is under the primary key already (NeedsReseal tells). The free capacity of dst may overlap box in
+// any way. It makes 4 allocations if dst has room for len(box) bytes. The errors are those of Open and Seal.
 func (k *Keyring) Reseal(dst, box []byte, c Context) ([]byte, error) {
-	msg, err := k.Open(nil, box, c)
+	// The message is opened to the place where it will be sealed, so that it is copied less and no copy stays behind.
+	at := len(dst)
+	dst = slices.Grow(dst, max(len(box), inPlace))
+	msg, err := k.Open(dst[:at+inPlace], box, c)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(msg)
-	return k.Seal(dst, msg, c)
+	return k.Seal(msg[:at], msg[at+inPlace:], c)
 }
 
 // NeedsReseal reports whether box, a record or at least the first 5 bytes of a stream, is under another key than the primary one. The

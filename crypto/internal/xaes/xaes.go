@@ -31,6 +31,9 @@ const (
 	// Overhead is by how many bytes a box is longer than its message: the nonce and a tag of 16 bytes.
 	Overhead = NonceSize + tagSize
 
+	// InPlace is how far behind the end of dst a message is best placed that Seal shall overwrite with its box.
+	InPlace = half
+
 	tagSize = 16
 	half    = NonceSize / 2
 )
@@ -73,7 +76,7 @@ func (k *Key) Seal(dst, msg, aad []byte) []byte {
 	out := dst[at:]
 	if overlap(out, msg) {
 		// GCM wants its text where its own output begins, the second half of the nonce.
-		copy(out[half:], msg)
+		copy(out[half:], msg) // nothing, if it is there already
 		msg = out[half:][:len(msg)]
 	}
 	_, _ = rand.Read(out[:half]) // never fails (Go 1.24)
