@@ -10,13 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
+	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
 
 // FileConfig configures a [FileStore].
@@ -106,7 +105,7 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 }
 
 func (s *FileStore) create() error {
-	unlock, err := lockFile(context.Background(), s.cfg.Path+".lock")
+	unlock, err := privatefile.Lock(context.Background(), s.cfg.Path+".lock")
 	if err != nil {
 		return fmt.Errorf("apikey: locking the key file: %w", err)
 	}
@@ -127,7 +126,7 @@ func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("apikey: locking the key file: %w", ctx.Err())
 	}
-	release, err := lockFile(ctx, s.cfg.Path+".lock")
+	release, err := privatefile.Lock(ctx, s.cfg.Path+".lock")
 	if err != nil {
 		<-s.writing
 		return nil, fmt.Errorf("apikey: locking the key file: %w", err)
@@ -273,7 +272,7 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 	if int64(len(data)) >= s.cfg.MaxBytes {
 		return fmt.Errorf("apikey: file of uses would grow beyond %d bytes", s.cfg.MaxBytes)
 	}
-	return replace(s.usagePath(), append(data, '\n'))
+	return put(s.usagePath(), append(data, '\n'))
 }
 
 // Usage implements [UsageStore].
@@ -294,30 +293,13 @@ func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, e
 	return since, used, nil
 }
 
-// readUsage reads the file of uses.
-func (s *FileStore) readUsage() (l ledger, err error) {
-	for range 10 { // as in refresh
-		if l, err = s.readUsageOnce(); !errors.Is(err, errReplaced) {
-			return l, err
-		}
-	}
-	return l, err
-}
-
-// readUsageOnce is one try. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
+// readUsage reads the file of uses. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
 // look dormant.
-func (s *FileStore) readUsageOnce() (l ledger, err error) {
-	info, err := os.Lstat(s.usagePath())
+func (s *FileStore) readUsage() (l ledger, err error) {
+	data, _, err := privatefile.Read(s.usagePath(), s.cfg.MaxBytes, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
-	if err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
-	}
-	if err := s.acceptable(info); err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
-	}
-	data, err := s.readAll(s.usagePath(), info)
 	if err != nil {
 		return l, fmt.Errorf("apikey: file of uses: %w", err)
 	}
@@ -332,36 +314,15 @@ func (s *FileStore) readUsageOnce() (l ledger, err error) {
 	return l, nil
 }
 
-// errReplaced means that the file that was looked at is not the one that was opened.
-var errReplaced = errors.New("apikey: key file was replaced while it was being opened")
-
 // refresh brings the records up to date with the file. On any error they stay what they were.
-func (s *FileStore) refresh() (err error) {
-	// Another process may be writing: then the new file is looked at from the start. A file that is swapped each time is no write.
-	for range 10 {
-		if err = s.refreshOnce(); !errors.Is(err, errReplaced) {
-			return err
-		}
-	}
-	return err
-}
-
-func (s *FileStore) refreshOnce() error {
+func (s *FileStore) refresh() error {
 	now := time.Now()
-	info, err := os.Lstat(s.cfg.Path)
+	data, info, err := privatefile.Read(s.cfg.Path, s.cfg.MaxBytes, s.changed)
 	if err != nil {
 		return fmt.Errorf("apikey: key file: %w", err)
 	}
-	if err := s.acceptable(info); err != nil {
-		return err
-	}
-	if s.info != nil && os.SameFile(s.info, info) && s.info.ModTime().Equal(info.ModTime()) && s.info.Size() == info.Size() &&
-		s.read.Sub(info.ModTime()) > settled {
+	if data == nil {
 		return nil
-	}
-	data, err := s.readAll(s.cfg.Path, info)
-	if err != nil {
-		return err
 	}
 	sum := sha256.Sum256(data)
 	if s.records != nil && sum == s.sum {
@@ -380,61 +341,10 @@ func (s *FileStore) refreshOnce() error {
 	return nil
 }
 
-// acceptable judges a file by what the file system says about it.
-func (s *FileStore) acceptable(info fs.FileInfo) error {
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		return errors.New("apikey: key file is a symbolic link")
-	case !info.Mode().IsRegular():
-		return errors.New("apikey: key file is not a regular file")
-	case info.Size() > s.cfg.MaxBytes:
-		return fmt.Errorf("apikey: key file of %d bytes is larger than %d", info.Size(), s.cfg.MaxBytes)
-	}
-	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
-		return nil // permission bits mean something else there
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("apikey: key file has mode %04o; only its owner may read or write it (chmod 600)", info.Mode().Perm())
-	}
-	dir, err := os.Stat(filepath.Dir(s.cfg.Path))
-	if err != nil {
-		return fmt.Errorf("apikey: directory of the key file: %w", err)
-	}
-	if dir.Mode().Perm()&0o022 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("apikey: directory of the key file has mode %04o; others than its owner could replace the file (chmod go-w)", dir.Mode().Perm())
-	}
-	// Who owns a file can write it whatever its mode, and who owns the directory can put another in its place.
-	if uid, ok := owner(info); ok && uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("apikey: key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
-	}
-	if uid, ok := owner(dir); ok && uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("apikey: directory of the key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
-	}
-	return nil
-}
-
-// readAll reads the file that info describes, and no other: one swapped in between is refused.
-func (s *FileStore) readAll(path string, info fs.FileInfo) ([]byte, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	defer f.Close()
-	opened, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	if !os.SameFile(info, opened) {
-		return nil, errReplaced
-	}
-	data, err := io.ReadAll(io.LimitReader(f, s.cfg.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	if int64(len(data)) > s.cfg.MaxBytes {
-		return nil, fmt.Errorf("apikey: key file is larger than %d bytes", s.cfg.MaxBytes)
-	}
-	return data, nil
+// changed reports whether the file may be another than the one that was read last.
+func (s *FileStore) changed(info fs.FileInfo) bool {
+	return s.info == nil || !os.SameFile(s.info, info) || !s.info.ModTime().Equal(info.ModTime()) || s.info.Size() != info.Size() ||
+		s.read.Sub(info.ModTime()) <= settled
 }
 
 // decode reads the content of a key file, strictly: what one reader would overlook another might use.
@@ -498,50 +408,12 @@ func (s *FileStore) write(keys map[string]Record, room int64) error {
 	if _, err := decode(data); err != nil {
 		return fmt.Errorf("apikey: not writing what could not be read: %w", err)
 	}
-	return replace(s.cfg.Path, append(data, '\n'))
+	return put(s.cfg.Path, append(data, '\n'))
 }
 
-// replace puts a new file of mode 0600 in the place of the named one, so that a reader sees the one or the other whole.
-func replace(path string, data []byte) (err error) {
-	dir, name := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	t, err := os.CreateTemp(dir, "."+name+".*.tmp") // mode 0600
-	if err != nil {
+func put(path string, data []byte) error {
+	if err := privatefile.Replace(path, data); err != nil {
 		return fmt.Errorf("apikey: key file: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			t.Close()
-			os.Remove(t.Name())
-			err = fmt.Errorf("apikey: key file: %w", err)
-		}
-	}()
-	if _, err = t.Write(data); err != nil {
-		return err
-	}
-	if err = t.Sync(); err != nil {
-		return err
-	}
-	if err = t.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(t.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir survive a power cut. Windows cannot sync a directory and keeps its own journal.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }
