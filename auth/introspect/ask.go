@@ -125,9 +125,6 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	if !oneOf(tokenType, "Bearer", "DPoP") || !oneOf(use, "access_token", "access") || !oneOf(typ, "Bearer", "DPoP", "at+jwt", "application/at+jwt") {
 		return no(errType)
 	}
-	if p.ClientID == "" {
-		p.ClientID = p.Subject
-	}
 	if p.Subject == "" {
 		p.Subject = p.ClientID // RFC 9068 section 2.2: without a user, the client is the subject
 	}

@@ -108,6 +108,10 @@ func TestTheAnswerBecomesThePrincipal(t *testing.T) {
 	if err != nil || p.Subject != "machine" || p.Models == nil || len(p.Models) > 0 || !p.ExpiresAt.IsZero() || !p.AuthTime.IsZero() {
 		t.Errorf("a client's own token: %+v, %v", p, err)
 	}
+	cfg.Transport = answers(`{"active":true,"aud":"inference","sub":"machine"}`)
+	if p, err = verifier(t, cfg).VerifyToken(t.Context(), "x"); err != nil || p.Subject != "machine" || p.ClientID != "" {
+		t.Errorf("a subject is spelled like a client and becomes it: %+v, %v", p, err)
+	}
 }
 
 func TestTheQuestionIsTheOneOfRFC7662(t *testing.T) {

@@ -75,11 +75,8 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	if len(m.words[wordSubject]) == 0 {
 		return nil, errSubject
 	}
-	if len(m.words[wordClient]) == 0 {
-		if is.names.ClientID != "" {
-			return nil, errMalformed // limits hang on it: a token without its configured client must not share a nameless one
-		}
-		m.words[wordClient] = m.words[wordSubject]
+	if len(m.words[wordClient]) == 0 && is.names.ClientID != "" {
+		return nil, errMalformed // limits hang on it: a token must not choose to be counted by its subject instead
 	}
 
 	roles := m.lookup(is.names.Roles)

@@ -78,7 +78,8 @@ type Issuer struct {
 // ClaimNames says which top-level claims fill the fields of an [auth.Principal] that RFC 9068 has no claim for. scope and scp
 // are always read, and added up.
 type ClaimNames struct {
-	// ClientID names a string claim. Empty means client_id (RFC 9068), else azp, else the subject.
+	// ClientID names a string claim. Empty means client_id (RFC 9068), else azp; a token that has neither has no
+	// ClientID, and limits hang on its subject: a subject that is spelled like a client is not that client.
 	ClientID string
 	// Roles names an array of strings. Empty means "roles".
 	Roles string

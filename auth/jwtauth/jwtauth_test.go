@@ -224,7 +224,7 @@ func TestClaimsFillThePrincipal(t *testing.T) {
 	check("no scope is no scope", none, authtest.With(base, "scope", nil), func(p *auth.Principal) bool { return len(p.Scopes) == 0 })
 	check("aud as an array", none, authtest.With(base, "aud", []string{"other", audience}), func(p *auth.Principal) bool { return true })
 	check("azp without client_id", none, authtest.With(authtest.With(base, "client_id", nil), "azp", "app"), func(p *auth.Principal) bool { return p.ClientID == "app" })
-	check("neither means the subject", none, authtest.With(base, "client_id", nil), func(p *auth.Principal) bool { return p.ClientID == "alice" })
+	check("neither means none, and not the subject", none, authtest.With(base, "client_id", nil), func(p *auth.Principal) bool { return p.ClientID == "" && p.Subject == "alice" })
 	check("roles", none, authtest.With(base, "roles", []string{"ops"}), func(p *auth.Principal) bool { return p.HasRole("ops") })
 	check("auth_time", none, authtest.With(base, "auth_time", now.Add(-time.Hour).Unix()), func(p *auth.Principal) bool { return p.AuthTime.Equal(now.Add(-time.Hour)) })
 	check("an escaped value is decoded", none, authtest.With(base, "sub", "a\u00e9\"<&"), func(p *auth.Principal) bool { return p.Subject == "a\u00e9\"<&" })
