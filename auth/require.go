@@ -73,7 +73,7 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 }
 
 // RequireFunc returns a Gate that asks f, for every request, which scopes it needs beside those g demands; g is unchanged. The
-// caller is known by then, and is not in the context yet. A string may hold several scopes, and
+// caller is known by then. A string may hold several scopes, and
 // a blank one is met by nobody: for no further demand, f returns nothing. What f needs to know must stand
 // outside the body; for the other case see [Gate.BodyScopesHandler]. f must be safe for concurrent use.
 func (g *Gate) RequireFunc(f func(r *http.Request) []string) *Gate {

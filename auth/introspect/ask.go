@@ -92,7 +92,7 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	active := o.True("active")
 	p := &auth.Principal{
 		Issuer: v.cfg.Issuer, Subject: o.Text("sub"), ClientID: o.Text("client_id"), Method: auth.MethodIntrospection,
-		Scopes: o.Words("scope"), Roles: o.Words(names.Roles), ACR: o.Text("acr"), AuthTime: o.Time("auth_time", true), ExpiresAt: o.Time("exp", false),
+		Scopes: o.Words("scope"), Roles: o.Strings(names.Roles), ACR: o.Text("acr"), AuthTime: o.Time("auth_time", true), ExpiresAt: o.Time("exp", false),
 	}
 	if names.Tenant != "" {
 		p.Tenant = o.Text(names.Tenant)

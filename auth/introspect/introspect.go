@@ -65,7 +65,7 @@ type Config struct {
 
 // ClaimNames says which members of an answer fill the fields of an [auth.Principal] that RFC 7662 has no member for.
 type ClaimNames struct {
-	// Roles names an array of strings, or a string of space-separated names. Empty means "roles".
+	// Roles names an array of strings, or a string, which is one role, whatever spaces it has. Empty means "roles".
 	Roles string
 	// Tenant names a string. Empty means that answers name no tenant.
 	Tenant string
@@ -227,6 +227,9 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	}
 	return p, err
 }
+
+// EveryBearer implements [auth.EveryBearer]: without a Config.TokenPrefix there is no bearer token that is left to others.
+func (v *Verifier) EveryBearer() bool { return v == nil || v.cfg.TokenPrefix == "" }
 
 // VerifyToken implements [auth.TokenVerifier]: it asks about the token, or remembers. The Principal is shared; its Bound says what the
 // sender must still prove. Errors wrap [auth.ErrInvalid], [auth.ErrExpired], [auth.ErrUnavailable] when there was no clear answer or

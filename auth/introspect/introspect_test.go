@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,6 +108,10 @@ func TestTheAnswerBecomesThePrincipal(t *testing.T) {
 	p, err = verifier(t, cfg).VerifyToken(t.Context(), "x")
 	if err != nil || p.Subject != "machine" || p.Models == nil || len(p.Models) > 0 || !p.ExpiresAt.IsZero() || !p.AuthTime.IsZero() {
 		t.Errorf("a client's own token: %+v, %v", p, err)
+	}
+	cfg.Transport = answers(`{"active":true,"aud":"inference","sub":"alice","roles":"Not Admin"}`)
+	if p, err = verifier(t, cfg).VerifyToken(t.Context(), "x"); err != nil || !slices.Equal(p.Roles, []string{"Not Admin"}) {
+		t.Errorf("a string is one role: %+v, %v", p, err)
 	}
 	cfg.Transport = answers(`{"active":true,"aud":"inference","sub":"machine"}`)
 	if p, err = verifier(t, cfg).VerifyToken(t.Context(), "x"); err != nil || p.Subject != "machine" || p.ClientID != "" {

@@ -26,9 +26,10 @@ var (
 	errVariant   = invalid("a registered name is spelled in another case")
 	errAlgorithm = invalid("alg is missing or not supported")
 	errKid       = invalid("kid is not a string of 1 to 256 bytes")
-	errType      = invalid("typ is not accepted")
+	errType      = invalid("typ is not a string")
 	errClaims    = invalid("claims are not strict JSON")
 	errIssuer    = invalid("iss is not configured")
+	errSlash     = invalid("iss is not configured: a configured Issuer differs from it by the slash at its end only")
 	errKey       = invalid("no key of the issuer fits kid and alg")
 	errSignature = invalid("signature is wrong")
 	errAudience  = invalid("aud does not hold this API")
@@ -39,7 +40,8 @@ var (
 	errCnf       = invalid("cnf is malformed, or binds the token in a way that cannot be checked")
 	errBound     = invalid("token is bound to a key (cnf) and was sent as a bearer token")
 	errIDToken   = invalid("token is an ID token")
-	errMalformed = invalid("a claim has the wrong type or characters")
+	errACR       = invalid("acr is no string, longer than 512 bytes or has control characters")
+	errScope     = invalid("scope or scp is not a list of scope-tokens (RFC 6749 section 3.3)")
 
 	errExpired = &auth.Error{Code: auth.CodeTokenExpired, Err: fmt.Errorf("jwtauth: token has expired: %w", auth.ErrExpired)}
 )

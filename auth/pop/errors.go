@@ -37,12 +37,12 @@ var (
 	errPrivate   = badProof("jwk holds private key material")
 	errClaims    = badProof("proof claims are not strict JSON of the right types")
 	errHTM       = badProof("htm is not the method")
-	errHTU       = badProof("htu is not the URL")
+	errHTU       = badProof("htu is none of Config.URLs followed by the path of the request")
 	errATH       = badProof("ath is not the token's")
-	errIAT       = badProof("proof is too old or from the future")
 	errJTI       = badProof("jti is not a string of 1 to 128 bytes")
 	errSignature = badProof("signature is wrong")
 	errReplay    = badProof("proof was used before")
+	errIAT       = &auth.Error{Code: auth.CodeInvalidToken, Challenge: "invalid_dpop_proof", Err: fmt.Errorf("pop: proof is too old or from the future: %w", auth.ErrNotYetValid)}
 	errNonce     = invalid("nonce is missing or too old", "use_dpop_nonce")
 
 	errUnbound     = invalid("token is not bound to a key or certificate", "")

@@ -20,8 +20,8 @@ import (
 type Config struct {
 	// Tokens verifies the tokens themselves. Required.
 	Tokens auth.TokenVerifier
-	// URLs are what clients call this API: scheme and host, and the path that a proxy in front takes off, if any, such as
-	// "https://example.com/inference". A proof's htu must be one of them followed by the path of the request. They switch DPoP
+	// URLs are what clients call this API, without the paths of its routes: scheme and host, "https://example.com", and the path that a
+	// proxy in front takes off, if any. A proof's htu must be one of them followed by the path of the request. They switch DPoP
 	// on; empty means that it is not understood.
 	URLs []string
 	// InsecureHTTP allows http in URLs on a loopback address, for tests.
@@ -185,6 +185,15 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	return nil, auth.ErrNoCredential
 }
 
+// EveryBearer implements [auth.EveryBearer] for Config.Tokens.
+func (v *Verifier) EveryBearer() bool {
+	if v == nil {
+		return true
+	}
+	e, ok := v.tokens.(interface{ EveryBearer() bool })
+	return ok && e.EveryBearer()
+}
+
 // verify asks Config.Tokens about the token, and checks the certificate if it is bound to one: both proofs may be demanded.
 func (v *Verifier) verify(r *http.Request, token string) (*auth.Principal, error) {
 	p, err := v.tokens.VerifyToken(r.Context(), token)
@@ -239,7 +248,9 @@ func (v *Verifier) withProof(r *http.Request, token string, clock func() time.Ti
 	case proof.alg.method.Verify(proof.signed, proof.signature, proof.key) != nil:
 		return nil, errSignature
 	case !v.timely(proof, clock()):
-		return nil, errIAT // the verification took its time: what is too old now may be forgotten where it was burned
+		// Only now, when all else is right: a client whose clock is wrong is not guessing, and is not counted as if it were. And not
+		// earlier, because the verification took its time: what is too old now may be forgotten where it was burned.
+		return nil, errIAT
 	}
 	first, err := v.replay.Burn(r.Context(), proof.id(), proof.iat.Add(v.maxAge+v.leeway+margin))
 	switch {
