@@ -2,8 +2,8 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // stage is this room's name in records.
@@ -114,7 +115,7 @@ func (g *Gate) known(x *exchange.Exchange, r *http.Request) *Principal {
 
 // BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
 // the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
-// it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
+// it to needs, which must not keep or change it; next reads it again. A body that does not say it is JSON in UTF-8 is refused with 400. An error of needs is the refusal: an [*Error], or one that wraps
 // one of this package's reasons; any other is 503. A blank scope is met by nobody; for none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is
 // refused as unauthenticated. It panics when needs or next is nil.
 func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
@@ -138,6 +139,10 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 			g.refuseBody(x, w, r, err)
 			return
 		}
+		if len(body) > 0 && !saysJSON(r) { // who decodes it otherwise reads another operation in it
+			g.refuse(x, w, r, errNotJSON)
+			return
+		}
 		scopes, err := needs(r, body)
 		if scopes = splitScopes(scopes); err == nil && !p.HasScopes(scopes...) {
 			err = authorize(p, union(g.scopes, scopes))
@@ -150,14 +155,16 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 	})
 }
 
-// saysJSON reports whether the body of r has a JSON media type, and only that one.
+var errNotJSON = &Error{Code: CodeInvalidRequest, Err: fmt.Errorf("%w: the body does not say that it is JSON in UTF-8", ErrInvalidRequest)}
+
+// saysJSON reports whether the body of r has a JSON media type, and only that one, in the charset in which it is read here.
 func saysJSON(r *http.Request) bool {
 	types := r.Header["Content-Type"]
 	if len(types) != 1 {
 		return false
 	}
-	t, _, err := mime.ParseMediaType(types[0])
-	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
+	t, ok := jsonscan.MediaType(types[0])
+	return ok && (t == "application/json" || strings.HasSuffix(t, "+json"))
 }
 
 // refuse writes the refusal that err stands for.
