@@ -73,6 +73,11 @@ func (g *Gate) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Reques
 		g.refuse(x, w, r, err)
 		return
 	}
+	if h := w.Header(); len(r.Header["Authorization"]) == 0 && h.Get("Cache-Control") == "" {
+		// Answers to a request with an Authorization header are kept out of shared caches by RFC 9111 section 3.5. Those to an API key in a
+		// header of its own, a cookie or a certificate are not.
+		h.Set("Cache-Control", "private")
+	}
 	next.ServeHTTP(w, r)
 }
 
@@ -252,10 +257,11 @@ func (g *Gate) challenges(r *http.Request, fault Challenge, scopes []string) []s
 	if len(list) == 0 {
 		list = []Challenge{{Scheme: "Bearer"}}
 	}
-	used := 0
+	scheme := "Bearer"
 	if cred, err := CredentialOf(r); err == nil && cred.Source == SourceDPoP {
-		used = max(0, g.offers("DPoP"))
+		scheme = "DPoP"
 	}
+	used := max(0, g.offers(scheme))
 	lines := make([]string, len(list))
 	for i, c := range list {
 		if c.Realm = g.base.Realm; c.Realm == "" {
@@ -298,7 +304,7 @@ func (g *Gate) record(x *exchange.Exchange, r *http.Request, d *deny.Denial) {
 	if g.level != nil {
 		level = g.level.Level()
 	}
-	if d.Code == deny.AuthUnavailable {
+	if d.Code == deny.AuthUnavailable && !errors.Is(d.Cause, ErrNotYetValid) { // which says that it is a matter of moments, and a stranger's doing
 		level = max(level, slog.LevelError)
 	}
 	if !logger.Enabled(ctx, level) {

@@ -23,9 +23,8 @@ const (
 	wordLists
 )
 
-// judge decides about the claims of a token whose signature is good, at the time now. until is when the key must be looked for
-// again; zero for never.
-func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Duration) (*entry, error) {
+// judge decides about the claims of a token whose signature is good, at the time now.
+func (is *issuer) judge(m *members, k *key, now time.Time, leeway time.Duration) (*entry, error) {
 	if m.find("at_hash") != nil || m.find("c_hash") != nil {
 		return nil, errIDToken // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
 	}
@@ -119,9 +118,6 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
 	if !now.Before(e.until) {
 		return nil, errExpired
-	}
-	if !until.IsZero() && until.Before(e.until) {
-		e.until = until
 	}
 	return e, nil
 }

@@ -23,8 +23,8 @@ type Config struct {
 	Leeway time.Duration
 	// MaxTokenBytes bounds the length of a token. Zero means 8 KiB; at most 64 KiB.
 	MaxTokenBytes int
-	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature. Zero means
-	// 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
+	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature; it is rounded up to
+	// four times a power of two. Zero means 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
 	// own length. See the package comment for what a remembered token is still asked.
 	CacheSize int
 	// Revoked, if set, is asked about every token that is otherwise good, on every use, remembered or not. An error refuses: one
@@ -425,7 +425,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*en
 	if !is.accepts(h.typ) {
 		return nil, is.errType
 	}
-	k, until, err := is.key(ctx, h)
+	k, err := is.key(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -436,18 +436,18 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*en
 	if !seen {
 		v.headers.put(s.head, h)
 	}
-	return is.judge(m, k, until, now, v.leeway)
+	return is.judge(m, k, now, v.leeway)
 }
 
-// key returns the one key that a header stands for, and the moment until which it may be used without being asked for again.
-func (is *issuer) key(ctx context.Context, h *header) (*key, time.Time, error) {
+// key returns the one key that a header stands for.
+func (is *issuer) key(ctx context.Context, h *header) (*key, error) {
 	if is.remote != nil {
 		return is.remote.key(ctx, h)
 	}
 	if k, _ := is.keys.find(h); k != nil {
-		return k, time.Time{}, nil
+		return k, nil
 	}
-	return nil, time.Time{}, errKey
+	return nil, errKey
 }
 
 // Close ends all fetching and waits for a fetch that is under way, until ctx is done. Afterwards tokens of issuers with JWKS or

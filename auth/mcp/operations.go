@@ -41,7 +41,7 @@ func NewOperations(cfg OperationsConfig) (*Operations, error) {
 		}
 		to := make(map[string][]string, len(from))
 		for _, name := range slices.Sorted(maps.Keys(from)) {
-			to[name] = strings.Fields(from[name])
+			to[name] = strings.FieldsFunc(from[name], func(r rune) bool { return r == ' ' })
 			if from[name] != "" && len(to[name]) == 0 {
 				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s[%q] is blank but not empty", field, name))
 			}

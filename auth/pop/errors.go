@@ -3,6 +3,7 @@ package pop
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
@@ -13,19 +14,19 @@ func invalid(reason, challenge string) *auth.Error {
 
 func badProof(reason string) *auth.Error { return invalid(reason, "invalid_dpop_proof") }
 
-func unavailable(reason string, cause error) *auth.Error {
+func unavailable(reason string, cause error, retry time.Duration) *auth.Error {
 	err := fmt.Errorf("pop: %s: %w", reason, auth.ErrUnavailable)
 	if cause != nil {
 		err = fmt.Errorf("pop: %s: %w", reason, errors.Join(auth.ErrUnavailable, cause))
 	}
-	return &auth.Error{Code: auth.CodeUnavailable, Err: err}
+	return &auth.Error{Code: auth.CodeUnavailable, RetryAfter: max(0, retry), Err: err}
 }
 
 // The fixed answers. They are shared; nothing of a token or proof is part of them.
 var (
-	errNotMade = unavailable("verifier was not made by New", nil)
-	errNobody  = unavailable("token verifier returned neither principal nor error", nil)
-	errFull    = unavailable("replay store is full", nil)
+	errNotMade = unavailable("verifier was not made by New", nil, 0)
+	errNobody  = unavailable("token verifier returned neither principal nor error", nil, 0)
+	errFull    = unavailable("replay store is full", nil, 0)
 
 	errOneProof  = badProof("there is not exactly one DPoP header")
 	errShape     = badProof("proof is too long or not three canonical segments")

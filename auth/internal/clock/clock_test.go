@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth/internal/clock"
+	"github.com/mantlet-go/mantlet/auth/internal/clock/clocktest"
 )
 
 func TestAgeIsThatOfTheClockThatHasGoneFurther(t *testing.T) {
@@ -21,6 +22,13 @@ func TestAgeIsThatOfTheClockThatHasGoneFurther(t *testing.T) {
 			t.Error(a)
 		}
 	})
+	now := time.Now() // outside a bubble, where the clocks are two
+	if a := clock.Age(now, clocktest.Stepped(now, time.Hour, 2*time.Hour)); a != time.Hour {
+		t.Errorf("the wall clock was put back: %v", a)
+	}
+	if a := clock.Age(now, clocktest.Stepped(now, time.Second, -time.Hour)); a != time.Hour+time.Second {
+		t.Errorf("the machine slept: %v", a)
+	}
 }
 
 func TestAFenceClosesWhatWasBeforeTheWallClockWentBack(t *testing.T) {
