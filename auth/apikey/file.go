@@ -98,16 +98,31 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refresh(); err != nil {
+	if err := s.refresh(); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; run keyctl init, or set FileConfig.Create", err)
+	} else if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+// about says of which file an error is. Where the system named it too, once is enough.
+func about(kind, path string, err error) error {
+	if named, ok := err.(*fs.PathError); ok && named.Path == path {
+		err = named.Err
+	}
+	return fmt.Errorf("apikey: %s %s: %w", kind, path, err)
+}
+
+const (
+	keyFile = "key file"
+	useFile = "file of uses"
+)
+
 func (s *FileStore) create() error {
 	unlock, err := privatefile.Lock(context.Background(), s.cfg.Path+".lock")
 	if err != nil {
-		return fmt.Errorf("apikey: locking the key file: %w", err)
+		return about("lock of the key file", s.cfg.Path+".lock", err)
 	}
 	defer unlock()
 	if _, err := os.Lstat(s.cfg.Path); !errors.Is(err, fs.ErrNotExist) {
@@ -124,12 +139,12 @@ func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case s.writing <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("apikey: locking the key file: %w", ctx.Err())
+		return nil, about("lock of the key file", s.cfg.Path+".lock", ctx.Err())
 	}
 	release, err := privatefile.Lock(ctx, s.cfg.Path+".lock")
 	if err != nil {
 		<-s.writing
-		return nil, fmt.Errorf("apikey: locking the key file: %w", err)
+		return nil, about("lock of the key file", s.cfg.Path+".lock", err)
 	}
 	s.mu.Lock()
 	return func() {
@@ -267,12 +282,15 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 	f.Uses = append(f.Uses, uses...)
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
-		return fmt.Errorf("apikey: file of uses: %w", err)
+		return about(useFile, s.usagePath(), err)
 	}
 	if int64(len(data)) >= s.cfg.MaxBytes {
-		return fmt.Errorf("apikey: file of uses would grow beyond %d bytes", s.cfg.MaxBytes)
+		return about(useFile, s.usagePath(), fmt.Errorf("would grow beyond %d bytes", s.cfg.MaxBytes))
 	}
-	return put(s.usagePath(), append(data, '\n'))
+	if err := privatefile.Replace(s.usagePath(), append(data, '\n')); err != nil {
+		return about(useFile, s.usagePath(), err)
+	}
+	return nil
 }
 
 // Usage implements [UsageStore].
@@ -301,14 +319,14 @@ func (s *FileStore) readUsage() (l ledger, err error) {
 		return l, nil
 	}
 	if err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
+		return l, about(useFile, s.usagePath(), err)
 	}
 	var f usageFile
 	if err := strict(data, &f); err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
+		return l, about(useFile, s.usagePath(), err)
 	}
 	if f.Format != usageName || f.Version != formatVersion || f.Uses == nil || f.Since.IsZero() {
-		return l, fmt.Errorf("apikey: file of uses: not a file of format %q version %d", usageName, formatVersion)
+		return l, about(useFile, s.usagePath(), fmt.Errorf("not a file of format %q version %d", usageName, formatVersion))
 	}
 	l.add(f.Since, f.Uses)
 	return l, nil
@@ -319,7 +337,7 @@ func (s *FileStore) refresh() error {
 	now := time.Now()
 	data, info, err := privatefile.Read(s.cfg.Path, s.cfg.MaxBytes, s.changed)
 	if err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
+		return about(keyFile, s.cfg.Path, err)
 	}
 	if data == nil {
 		return nil
@@ -330,11 +348,11 @@ func (s *FileStore) refresh() error {
 		return nil
 	}
 	records, err := decode(data)
-	if err != nil {
-		return err
+	if err == nil && len(records) == 0 && len(s.records) > 0 {
+		err = errors.New("holds no keys and held some before; the old ones are kept")
 	}
-	if len(records) == 0 && len(s.records) > 0 {
-		return errors.New("apikey: key file holds no keys and held some before; the old ones are kept")
+	if err != nil {
+		return about(keyFile, s.cfg.Path, err)
 	}
 	s.records, s.info, s.read, s.sum = records, info, now, sum
 	s.version++
@@ -351,22 +369,22 @@ func (s *FileStore) changed(info fs.FileInfo) bool {
 func decode(data []byte) (map[string]Record, error) {
 	var f fileFormat
 	if err := strict(data, &f); err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
+		return nil, err
 	}
 	if f.Format != formatName || f.Version != formatVersion || f.Keys == nil {
-		return nil, fmt.Errorf("apikey: key file: not a file of format %q version %d with keys", formatName, formatVersion)
+		return nil, fmt.Errorf("not a file of format %q version %d with keys", formatName, formatVersion)
 	}
 	records := make(map[string]Record, len(f.Keys))
 	for i := range f.Keys {
 		r := &f.Keys[i]
 		if err := r.validate(); err != nil {
-			return nil, fmt.Errorf("apikey: key file: key %d, %.12q: %w", i+1, r.ID, err)
+			return nil, fmt.Errorf("key %d, %.12q: %w", i+1, r.ID, err)
 		}
 		if r.Version == 0 {
-			return nil, fmt.Errorf("apikey: key file: key %d has no version", i+1)
+			return nil, fmt.Errorf("key %d has no version", i+1)
 		}
 		if _, twice := records[r.ID]; twice {
-			return nil, fmt.Errorf("apikey: key file: id %s occurs twice", r.ID)
+			return nil, fmt.Errorf("id %s occurs twice", r.ID)
 		}
 		records[r.ID] = *r
 	}
@@ -378,6 +396,9 @@ const maxString = 4096
 
 // strict reads JSON that has no member twice, in another case or unknown, and nothing after it.
 func strict(data []byte, v any) error {
+	if len(data) == 0 {
+		return errors.New("is empty")
+	}
 	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: maxString}
 	if err := jsonscan.Scan(data, &limits, nil); err != nil {
 		return err
@@ -399,21 +420,17 @@ func (s *FileStore) write(keys map[string]Record, room int64) error {
 	}
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
+		return about(keyFile, s.cfg.Path, err)
 	}
 	if int64(len(data)) >= room {
-		return fmt.Errorf("apikey: key file would grow beyond %d of %d bytes; the rest is kept for withdrawing keys", max(room, 0), s.cfg.MaxBytes)
+		return about(keyFile, s.cfg.Path, fmt.Errorf("would grow beyond %d of %d bytes; the rest is kept for withdrawing keys", max(room, 0), s.cfg.MaxBytes))
 	}
 	// Read what will be read back before it replaces anything: a file we could write and not read would be an outage.
 	if _, err := decode(data); err != nil {
-		return fmt.Errorf("apikey: not writing what could not be read: %w", err)
+		return about(keyFile, s.cfg.Path, fmt.Errorf("not writing what could not be read: %w", err))
 	}
-	return put(s.cfg.Path, append(data, '\n'))
-}
-
-func put(path string, data []byte) error {
-	if err := privatefile.Replace(path, data); err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
+	if err := privatefile.Replace(s.cfg.Path, append(data, '\n')); err != nil {
+		return about(keyFile, s.cfg.Path, err)
 	}
 	return nil
 }
