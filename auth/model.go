@@ -19,6 +19,9 @@ import (
 // which route will be taken, and one with wildcards is refused to callers with a list unless Config.RequestModels is set; other routers
 // cannot be asked.
 //
+// A caller with a list may not name further models in the body either, by which some gateways run what the first one refuses: a top-level
+// member "models" (OpenRouter), or one with "fallback" in its name (LiteLLM), is 403.
+//
 // A caller without a list passes, and the body is not read for it: one that no room has read is not compared. A caller with a list is
 // refused when the model is not on it, when the request names none, or when the body is there and cannot be read as JSON: what
 // cannot be checked is not allowed. A request without a caller is refused as unauthenticated. It panics when next is nil.
@@ -81,6 +84,12 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 				}
 			}
 		}
+		if p.Models != nil && read && len(body) > 0 {
+			if q := x.Request(body); q != nil && q.MoreModels {
+				g.refuse(x, w, r, &Error{Code: CodeModelNotAllowed, KeyID: p.KeyID, Err: errMoreModels})
+				return
+			}
+		}
 		if model != "" {
 			names = append(names, model)
 		}
@@ -118,6 +127,8 @@ func hidesModel(r *http.Request, next http.Handler, inBody bool) bool {
 }
 
 var errUnrouted = fmt.Errorf("%w: the path may name one, and the route is not known yet: stand behind the router, or set Config.RequestModels", ErrModelNotAllowed)
+
+var errMoreModels = fmt.Errorf("%w: the body names further models (models, fallbacks)", ErrModelNotAllowed)
 
 var errTwoModels = &Error{Code: CodeInvalidRequest, Err: ErrAmbiguousModel}
 

@@ -202,3 +202,17 @@ func TestInFrontOfTheRouterARestrictedCallerIsRefusedWhatThePathMayName(t *testi
 		}
 	}
 }
+
+func TestARestrictedCallerReachesNoOtherModelByAFallback(t *testing.T) {
+	for _, body := range []string{
+		`{"model":"small","models":["big"]}`, `{"model":"small","fallbacks":["big"]}`, `{"model":"small","Models":["big"]}`, `{"model":"small","context_window_fallbacks":[{"small":["big"]}]}`,
+	} {
+		for name, p := range map[string]*auth.Principal{"restricted": authtest.Principal(authtest.Models("small")), "free": authtest.Principal()} {
+			g := gate(t, authtest.Accept(p))
+			w, ran := serve(func(h http.Handler) http.Handler { return g.Handler(g.ModelHandler(h)) }, authtest.Request("POST", "/v1/chat/completions", body))
+			if ran != (name == "free") || !ran && (w.Code != 403 || code(t, w) != "model_not_allowed") {
+				t.Errorf("%s %s: ran %v, %d", name, body, ran, w.Code)
+			}
+		}
+	}
+}
