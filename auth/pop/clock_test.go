@@ -25,7 +25,7 @@ func TestAProofIsNotTakenAgainAfterTheClockWasSetBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cl := newClient(t, "ES256")
-				v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: cl.thumbprint()}}, RequireNonce: c.nonce})
+				v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: cl.Thumbprint()}}, RequireNonce: c.nonce})
 				first := time.Now()
 				nonce := func() string {
 					h := map[string][]string{}
@@ -50,7 +50,7 @@ func TestAProofIsNotTakenAgainAfterTheClockWasSetBack(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) { // once the clock has passed what it showed before, nothing is closed
 		cl := newClient(t, "ES256")
-		v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: cl.thumbprint()}}})
+		v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: cl.Thumbprint()}}})
 		first := time.Now()
 		if err := pop.WithProof(v, cl.request("t", first, nil), "t", first); err != nil {
 			t.Fatal(err)
