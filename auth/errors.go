@@ -87,9 +87,9 @@ type Error struct {
 	// preference, and not older. Empty and zero mean that it does not matter.
 	ACRValues []string
 	MaxAge    time.Duration
-	// Challenge replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
+	// ChallengeError replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
 	// "use_dpop_nonce" (RFC 9449 section 9). It must be fixed text; empty means the code's own.
-	Challenge string
+	ChallengeError string
 	// RetryAfter is when to try again, for CodeUnavailable and CodeLocked. Zero means 5 seconds.
 	RetryAfter time.Duration
 	// KeyID is the public id of the key that was tried, when one was recognised; empty otherwise. With an Err that wraps [ErrInvalid] and

@@ -127,30 +127,34 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 	if needs == nil || next == nil {
 		panic("auth: Gate.BodyScopesHandler: needs or next is nil")
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, w, r := exchange.Enter(w, r)
-		defer x.Leave()
-		if g == nil || g.auth == nil {
-			g.refuse(x, w, r, errNotMade)
-			return
-		}
-		p, ok := FromContext(r.Context())
-		if !ok {
-			g.refuse(x, w, r, ErrNoCredential)
-			return
-		}
+	return g.inside(next, func(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal) error {
 		body, err := x.ReadBody(w, r, g.maxBody)
 		if err != nil {
-			g.refuseBody(x, w, r, err)
-			return
+			return &bodyError{err}
 		}
-		if len(body) > 0 && !saysJSON(r) { // who decodes it otherwise reads another operation in it
-			g.refuse(x, w, r, errNotJSON)
-			return
+		if len(body) > 0 && !saysJSON(r) {
+			return errNotJSON // who decodes it otherwise reads another operation in it
 		}
 		scopes, err := needs(r, body)
 		if scopes = splitScopes(scopes); err == nil && !p.HasScopes(scopes...) {
 			err = authorize(p, union(g.scopes, scopes))
+		}
+		return err
+	})
+}
+
+// inside returns a handler that stands inside [Gate.Handler]: it runs next for requests with a caller that check has no objection to.
+func (g *Gate) inside(next http.Handler, check func(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		var err error = errNotMade
+		if g != nil && g.auth != nil {
+			if p, ok := FromContext(r.Context()); ok {
+				err = check(x, w, r, p)
+			} else {
+				err = ErrNoCredential
+			}
 		}
 		if err != nil {
 			g.refuse(x, w, r, err)
@@ -159,6 +163,11 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 		next.ServeHTTP(w, r)
 	})
 }
+
+// bodyError is that the body of a request could not be read.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
 
 var errNotJSON = &Error{Code: CodeInvalidRequest, Err: fmt.Errorf("%w: the body does not say that it is JSON in UTF-8", ErrInvalidRequest)}
 
@@ -183,22 +192,18 @@ func (g *Gate) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Reque
 	x.RefuseWith(w, r, d, g.deny)
 }
 
-// refuseBody refuses a request whose body could not be read.
-func (g *Gate) refuseBody(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, err error) {
-	d := &deny.Denial{Code: deny.InvalidRequest, Stage: stage, Cause: err}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		d.Code = deny.BodyTooLarge
-	}
-	g.record(x, r, d)
-	x.RefuseWith(w, r, d, g.deny)
-}
-
 // noFacts stands for an error that has none. Nobody writes to it.
 var noFacts Error
 
 // denial turns a reason into what leaves: status by code, and the headers of RFC 6750 section 3.
 func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
+	if unread := (*bodyError)(nil); errors.As(err, &unread) {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return &deny.Denial{Code: deny.BodyTooLarge, Stage: stage, Cause: unread.error}
+		}
+		return &deny.Denial{Code: deny.InvalidRequest, Stage: stage, Cause: unread.error}
+	}
 	code := CodeOf(err)
 	d := &deny.Denial{Code: deny.Code(code), Stage: stage, Cause: err}
 	var e *Error
@@ -232,19 +237,16 @@ func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 		fault.Error, scopes = "insufficient_scope", e.Scopes
 	case CodeStepUp:
 		fault.Error, fault.ACRValues, fault.MaxAge = "insufficient_user_authentication", e.ACRValues, e.MaxAge
-	case CodeUnavailable:
+	case CodeUnavailable, CodeLocked:
 		// No challenge: the credential may be good, and a client told otherwise asks its user to log in again.
-		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
-		return d
-	case CodeLocked:
 		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
 		return d
 	default:
 		// A refusal of the model, the address or the action is nothing another credential would cure.
 		return d
 	}
-	if e.Challenge != "" {
-		fault.Error, fault.Description = e.Challenge, ""
+	if e.ChallengeError != "" {
+		fault.Error, fault.Description = e.ChallengeError, ""
 	}
 	d.Header = http.Header{"Www-Authenticate": g.challenges(r, fault, scopes)}
 	return d

@@ -495,7 +495,7 @@ func guess(err error) (e *Error, ok bool) {
 	if !errors.As(err, &e) || e == nil {
 		e = &noFacts
 	}
-	return e, e.Challenge != "use_dpop_nonce" // how every client of RFC 9449 section 8 begins
+	return e, e.ChallengeError != "use_dpop_nonce" // how every client of RFC 9449 section 8 begins
 }
 
 // failed counts what an authenticator refused, and alarms.

@@ -36,7 +36,7 @@ type door struct {
 var answers = map[string]error{
 	"good": nil, "bad": auth.ErrInvalid, "expired": auth.ErrExpired, "revoked": auth.ErrRevoked, "early": auth.ErrNotYetValid, "down": auth.ErrUnavailable,
 	"foreign": auth.ErrNoCredential, "strange": errors.New("a fault"), "elsewhere": auth.ErrAddressNotAllowed,
-	"nonce":  &auth.Error{Code: auth.CodeInvalidToken, Challenge: "use_dpop_nonce", Err: auth.ErrInvalid},
+	"nonce":  &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: "use_dpop_nonce", Err: auth.ErrInvalid},
 	"spent":  &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k1", Err: auth.ErrExpired},
 	"secret": &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k1", Err: auth.ErrInvalid},
 	"other":  &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k2", Err: auth.ErrInvalid},

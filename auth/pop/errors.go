@@ -9,7 +9,7 @@ import (
 )
 
 func invalid(reason, challenge string) *auth.Error {
-	return &auth.Error{Code: auth.CodeInvalidToken, Challenge: challenge, Err: fmt.Errorf("pop: %s: %w", reason, auth.ErrInvalid)}
+	return &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: challenge, Err: fmt.Errorf("pop: %s: %w", reason, auth.ErrInvalid)}
 }
 
 func badProof(reason string) *auth.Error { return invalid(reason, "invalid_dpop_proof") }
@@ -43,7 +43,7 @@ var (
 	errJTI       = badProof("jti is not a string of 1 to 128 bytes")
 	errSignature = badProof("signature is wrong")
 	errReplay    = badProof("proof was used before")
-	errIAT       = &auth.Error{Code: auth.CodeInvalidToken, Challenge: "invalid_dpop_proof", Err: fmt.Errorf("pop: proof is too old or from the future: %w", auth.ErrNotYetValid)}
+	errIAT       = &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: "invalid_dpop_proof", Err: fmt.Errorf("pop: proof is too old or from the future: %w", auth.ErrNotYetValid)}
 	errNonce     = invalid("nonce is missing or too old", "use_dpop_nonce")
 
 	errUnbound     = invalid("token is not bound to a key or certificate", "")

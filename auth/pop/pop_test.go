@@ -105,8 +105,8 @@ func verifier(tb testing.TB, cfg pop.Config) *pop.Verifier {
 // reasonOf is the error parameter that a challenge for err has.
 func reasonOf(err error) string {
 	var e *auth.Error
-	if errors.As(err, &e) && e.Challenge != "" {
-		return e.Challenge
+	if errors.As(err, &e) && e.ChallengeError != "" {
+		return e.ChallengeError
 	}
 	return string(auth.CodeOf(err))
 }
