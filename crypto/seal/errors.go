@@ -33,8 +33,8 @@ var (
 	ErrContext = errors.New("seal: unusable context")
 	// ErrFIPS is returned by the makers of streams under GODEBUG=fips140=only. See the package comment.
 	ErrFIPS = errors.New("seal: streams cannot be made under GODEBUG=fips140=only")
-	// ErrClosed is returned by Write after Close.
-	ErrClosed = errors.New("seal: write after Close")
+	// ErrClosed is returned by Write, and by an Envelope, after Close.
+	ErrClosed = errors.New("seal: used after Close")
 	// ErrTooLarge is returned for a message that is too long: over MaxMessage for Seal, 2^52-1 bytes for a stream.
 	ErrTooLarge = errors.New("seal: message too large")
 )
