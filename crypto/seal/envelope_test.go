@@ -981,7 +981,9 @@ func FuzzEnvelopeOpen(f *testing.F) {
 	f.Add([]byte{4, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		keep := bytes.Clone(data)
-		if msg, err := e.Open(t.Context(), nil, data, here); (err == nil) != bytes.Equal(data, box) {
+		// The engine runs in several processes, each with a seed of its own that opens in all of them.
+		msg, err := e.Open(t.Context(), nil, data, here)
+		if err == nil && (string(msg) != "hello" || len(data) != len(box)) || err != nil && bytes.Equal(data, box) {
 			t.Fatalf("%q, %v", msg, err)
 		}
 		if !bytes.Equal(data, keep) {
