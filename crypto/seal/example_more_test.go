@@ -1,0 +1,133 @@
+package seal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mantlet-go/mantlet/crypto/seal"
+)
+
+// The KEK here is a Keyring. See examples/kms for one in a cloud key service.
+func ExampleNewEnvelope() {
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	vault, err := seal.NewEnvelope(seal.EnvelopeConfig{
+		KEKs:   []seal.NamedKEK{{Name: "app", KEK: seal.NewRingKEK(ring)}},
+		MaxAge: 10 * time.Minute,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer vault.Close(ctx)
+
+	where := seal.Context{Purpose: "users.email", Tenant: "acme", Subject: "user-42"}
+	box, err := vault.Seal(ctx, nil, []byte("alice@example.com"), where)
+	var down *seal.KEKError
+	if errors.As(err, &down) {
+		fmt.Println("503, Retry-After:", down.RetryAfter)
+	}
+	msg, err := vault.Open(ctx, nil, box, where)
+	fmt.Printf("%s %v\n", msg, err)
+	// Output:
+	// alice@example.com <nil>
+}
+
+// A key is replaced in the file step by step, and the running processes follow.
+func ExampleUpdateKeyringFile() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "seal.keys")
+
+	// Once.
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary, Created: time.Now()}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := seal.CreateKeyringFile(path, ring); err != nil {
+		log.Fatal(err)
+	}
+
+	// In every process, when it starts.
+	running, err := seal.ReadKeyringFile(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The first step, made by an operator.
+	err = seal.UpdateKeyringFile(context.Background(), path, func(ring *seal.Keyring) error {
+		return ring.Add(seal.GenerateKey(), time.Now())
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// In every process, on a signal say.
+	if err := running.ReloadFile(path); err != nil {
+		log.Print(err) // the ring stays what it was
+	}
+	fmt.Println(len(running.Keys()), "keys")
+	// Output:
+	// 2 keys
+}
+
+func ExampleNewFields() {
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fields, err := seal.NewFields(seal.FieldsConfig{Keyring: ring, Pointers: []string{"/user/email", "/messages/*/content"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	where := seal.Context{Purpose: "chats", Tenant: "acme", Subject: "chat-7"}
+	doc := []byte(`{"user": {"email": "alice@example.com"}, "model": "m", "messages": [{"role": "user", "content": "my \u2665"}]}`)
+
+	sealed, err := fields.Seal(context.Background(), nil, doc, where)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Contains(string(sealed), "alice"), strings.Contains(string(sealed), `"model": "m", "messages": [{"role": "user"`))
+
+	opened, err := fields.Open(context.Background(), nil, sealed, where)
+	fmt.Printf("%s %v\n", opened, err)
+	// Output:
+	// false true
+	// {"user": {"email": "alice@example.com"}, "model": "m", "messages": [{"role": "user", "content": "my \u2665"}]} <nil>
+}
+
+func ExampleKeyring_Indexes() {
+	old, newer := seal.GenerateKey(), seal.GenerateKey()
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: old, State: seal.Primary}, {Key: newer}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	column := seal.Context{Purpose: "users.email", Tenant: "acme"} // no Subject: who looks for a row does not know it
+
+	// When a row is written, beside the sealed address.
+	stored, err := ring.Index([]byte(strings.ToLower("Alice@example.com")), column)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The key was replaced since.
+	if err := ring.Promote(newer.ID()); err != nil {
+		log.Fatal(err)
+	}
+	// SELECT ... WHERE email_index IN (?, ?)
+	wanted, err := ring.Indexes([]byte("alice@example.com"), column)
+	fmt.Println(len(wanted), slices.Contains(wanted, stored), err)
+	// Output:
+	// 2 true <nil>
+}
