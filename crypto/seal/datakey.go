@@ -95,7 +95,7 @@ func (x *envelope) sealer(ctx context.Context, n int64, stream *[chunked.KeySize
 		now := time.Now()
 		x.giveUp()
 		if k := x.current; k != nil && now.Sub(k.born) < x.cfg.MaxAge && k.messages < x.cfg.MaxMessages &&
-			k.bytes < x.cfg.MaxBytes && n <= x.cfg.MaxBytes-k.bytes {
+			k.bytes < x.cfg.MaxBytes && n <= x.cfg.MaxBytes-k.bytes && !x.stale(k.head[envelopeFixed-1:]) {
 			k.messages++
 			k.bytes += n
 			if stream != nil {
@@ -120,6 +120,13 @@ func (x *envelope) sealer(ctx context.Context, n int64, stream *[chunked.KeySize
 			return nil, x.unavailable(x.first, err, coolDown)
 		}
 	}
+}
+
+// stale reports whether blob, wrapped by the first KEK, is under a key of a Keyring that another one has replaced. Without it what is
+// resealed after Promote would still hang on the old key, until the age limit of the data key.
+func (x *envelope) stale(blob []byte) bool {
+	k, ok := x.keks[x.first].KEK.(ringKEK)
+	return ok && k.ring.NeedsReseal(blob)
 }
 
 // giveUp forgets a fetch whose time is over, though the KEK has not returned.

@@ -29,6 +29,9 @@
 //	24      4       id of the KEK
 //	28      4       id of the data key
 //
+// Seal and Open make 2 allocations, like those of a Keyring, and take some 100 ns more, for a lock and the SHA-256 of the wrapped key. A box
+// with a made-up key costs a call of the KEK.
+//
 // It is the KEK that authenticates the wrapped key; the rest of the box depends on the data key in it and not on the bytes around.
 //
 // # Parts of documents

@@ -44,7 +44,7 @@ type EnvelopeConfig struct {
 	// finished under the key it began with. Zero means 64 GiB, our choice. At most 2^62.
 	MaxBytes int64
 
-	// CacheKeys is how many unwrapped keys are kept for opening, those used last. Each takes some 2 KB. Zero means 1000, negative none.
+	// CacheKeys is how many unwrapped keys are kept for opening, those used last. Each takes some 2 KB and its wrapped form. Zero means 1000, negative none.
 	CacheKeys int
 	// CacheAge is how long an unwrapped key is kept, from the time it was unwrapped: how long boxes under it open while the KEK is
 	// down, or after it was withdrawn. Zero means MaxAge.
@@ -245,11 +245,7 @@ func (e *Envelope) NeedsReseal(box []byte) bool {
 	if n == 0 || len(box) < envelopeFixed+n {
 		return false
 	}
-	if ID(box[1:]) != x.first {
-		return true
-	}
-	k, ok := x.keks[x.first].KEK.(interface{ needsRewrap([]byte) bool })
-	return ok && k.needsRewrap(box[envelopeFixed:envelopeFixed+n])
+	return ID(box[1:]) != x.first || x.stale(box[envelopeFixed:envelopeFixed+n])
 }
 
 // NewWriter returns a Writer as Keyring.NewWriter does, under the current data key. ctx is for getting that key only.

@@ -33,7 +33,8 @@ type FieldsConfig struct {
 	// ErrMissing: a pointer with a mistake would leave in clear what it was to hide.
 	AllowMissing bool
 	// KeepSealed makes Seal accept values that are sealed already, in this very place: they stay as they are. Otherwise they are
-	// ErrSealed. What looks sealed and does not open is refused in any case.
+	// ErrSealed. What looks sealed and does not open is refused in any case. Not for documents from people who may have seen sealed
+	// ones: they could give an old value back.
 	KeepSealed bool
 	// InsecureAllowPlain makes Open accept values that are not sealed, and leaves them as they are: for the time in which old documents
 	// are sealed. Whoever can write to the store can then put in what was never sealed. Otherwise they are ErrNotSealed.
@@ -55,7 +56,9 @@ type FieldsConfig struct {
 // document. What is sealed are the bytes of the value as they were written, so Open gives back the very document: a string
 // stays a string with its escapes, a number keeps its digits.
 //
-// What is not sealed is not authenticated: names, other values, the order of members.
+// What is not sealed is not authenticated: names, other values, the order of members. A sealed value is (n + 45) * 4/3 + 19 bytes long, if
+// it had n; with an Envelope each also holds the wrapped key, and counts as a message. Seal and Open make 3 allocations for each
+// value, and scan the document once.
 type Fields struct {
 	cfg      FieldsConfig
 	patterns [][]string

@@ -56,8 +56,8 @@ const ringPurpose = "mantlet seal v1 data key"
 
 // NewRingKEK returns a KEK that wraps with a Keyring: for the key in a file (see ReadKeyringFile), for tests, and for a ring that lives in
 // a secret store. A wrapped key is a record of the ring, 77 bytes, with the Context.Purpose "mantlet seal v1 data key" and the aad as
-// Context.Path. The keys of the ring rotate as described in the package comment; Envelope.NeedsReseal reports boxes whose data key is
-// under another key than the primary one.
+// Context.Path. The keys of the ring rotate as described in the package comment: from Promote on an Envelope seals under the new
+// key, if this is its first KEK, and NeedsReseal reports boxes whose data key is under another one.
 func NewRingKEK(ring *Keyring) KEK { return ringKEK{ring} }
 
 type ringKEK struct{ ring *Keyring }
@@ -69,5 +69,3 @@ func (k ringKEK) Wrap(_ context.Context, dek, aad []byte) ([]byte, error) {
 func (k ringKEK) Unwrap(_ context.Context, blob, aad []byte) ([]byte, error) {
 	return k.ring.Open(nil, blob, Context{Purpose: ringPurpose, Path: string(aad)})
 }
-
-func (k ringKEK) needsRewrap(blob []byte) bool { return k.ring.NeedsReseal(blob) }

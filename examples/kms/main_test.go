@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
+	"github.com/mantlet-go/mantlet/crypto/seal/kektest"
 	"gocloud.dev/gcerrors"
 	"gocloud.dev/secrets"
 	"gocloud.dev/secrets/driver"
@@ -84,4 +85,14 @@ func TestOnlyAServiceThatKnowsSaysThatABoxIsInvalid(t *testing.T) {
 			t.Errorf("%v: %v", code, err)
 		}
 	}
+}
+
+func TestTheKEKOfAKeeper(t *testing.T) {
+	kektest.Run(t, func(t *testing.T) seal.KEK {
+		keeper, err := secrets.OpenKeeper(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Keeper{keeper}
+	})
 }
