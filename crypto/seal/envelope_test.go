@@ -1043,3 +1043,63 @@ func BenchmarkEnvelope(b *testing.B) {
 		}
 	})
 }
+
+func TestWhoeverWaitsForHisTurnIsServedOrToldWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		var boxes [][]byte
+		for range 5 {
+			boxes = append(boxes, sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x"))
+		}
+		s.unwrapping(func(context.Context, []byte) ([]byte, error) {
+			time.Sleep(time.Second)
+			return nil, nil
+		})
+		e := envelopeOf(t, s, seal.EnvelopeConfig{MaxCalls: 1, Timeout: 3500 * time.Millisecond, CacheKeys: -1})
+		n := s.unwraps.Load()
+		all := func(ctx context.Context) (served, left, unavailable, closed int) {
+			results := make(chan error)
+			for i := range 10 { // two for each box, who share a call
+				go func() {
+					_, err := e.Open(ctx, nil, boxes[i/2], here)
+					results <- err
+				}()
+			}
+			for range 10 {
+				switch err := <-results; {
+				case err == nil:
+					served++
+				case err == context.DeadlineExceeded:
+					left++
+				case err == seal.ErrClosed:
+					closed++
+				case errors.Is(err, seal.ErrUnavailable):
+					unavailable++
+				default:
+					t.Error(err)
+				}
+			}
+			return
+		}
+		served, left, refused, closed := all(context.Background())
+		if served < 3 || refused < 1 || served+refused != 10 || left+closed != 0 {
+			t.Errorf("one call a second, 3.5 seconds: %d served, %d refused, %d, %d", served, refused, left, closed)
+		}
+		if n := s.unwraps.Load() - n; n > 5 {
+			t.Errorf("%d calls for five keys", n)
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+		defer cancel()
+		if served, left, refused, closed = all(ctx); served < 1 || served+left != 10 || left < 1 {
+			t.Errorf("with a deadline: %d served, %d left, %d, %d", served, left, refused, closed)
+		}
+		time.Sleep(time.Minute)
+		time.AfterFunc(1500*time.Millisecond, func() { _ = e.Close(context.Background()) })
+		if served, left, refused, closed = all(context.Background()); served < 1 || served+closed != 10 || closed < 1 {
+			t.Errorf("with Close: %d served, %d closed, %d, %d", served, closed, left, refused)
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
+	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
 
 // fullRing has a key in every state.
@@ -309,4 +310,47 @@ func FuzzKeyringFile(f *testing.F) {
 			t.Fatalf("%v, %v; want %v", again.Keys(), err, ring.Keys())
 		}
 	})
+}
+
+func TestABrokenFileChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	ring := fullRing(t)
+	if err := seal.CreateKeyringFile(path, ring); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]string{
+		"empty": "", "half": string(good[:len(good)/2]), "no primary": strings.Replace(string(good), `"primary"`, `"decrypt-only"`, 1),
+		"too long": string(good) + strings.Repeat(" ", 4<<20),
+	} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.ReadKeyringFile(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := ring.ReloadFile(path); err == nil {
+			t.Errorf("%s: reloaded", name)
+		}
+		if err := seal.UpdateKeyringFile(t.Context(), path, func(*seal.Keyring) error { t.Error("called"); return nil }); err == nil {
+			t.Errorf("%s: updated", name)
+		}
+		if after, _ := os.ReadFile(path); string(after) != bad {
+			t.Errorf("%s: the file was changed", name)
+		}
+		if !sameKeys(ring, fullRing(t)) {
+			t.Errorf("%s: the ring was changed", name)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if unlock, err := privatefile.Lock(t.Context(), path+".lock"); err == nil && runtime.GOOS != "windows" {
+		if err := seal.UpdateKeyringFile(ended, path, func(*seal.Keyring) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("while another writer works: %v", err)
+		}
+		unlock()
+	}
 }
