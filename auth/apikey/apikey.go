@@ -66,7 +66,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	format  format
-	foreign []foreignFormat
+	foreign []Foreign
 	proxies *exchange.Proxies
 	base    time.Time // lastLoad and staleAt count from here, by the monotonic clock
 

@@ -182,6 +182,8 @@ func (m *Manager) refresh(ctx context.Context) error {
 		if have := old.known(k); have != nil && have.detail.version > e.detail.version {
 			keys[k], e = have, have
 			behind = append(behind, have.detail.principal.KeyID)
+		} else if have != nil {
+			e.judgedLike(have)
 		}
 		if _, ok := m.tombstones[k]; ok {
 			e.state.Or(revoked)
@@ -278,6 +280,7 @@ func (m *Manager) swap(written []*entry) {
 				continue // a load was faster and knows more
 			}
 			m.gatherOne(have)
+			e.judgedLike(have)
 		}
 		if _, dead := m.tombstones[e.detail.id]; dead {
 			e.state.Or(revoked)
