@@ -55,7 +55,7 @@ type Config struct {
 	// OnEvent, when not nil, is called for every step in the life of a key that this Manager made and the store has taken, before
 	// the method that made it returns. It gets that method's context and may be called from several goroutines at once.
 	OnEvent func(ctx context.Context, e Event)
-	// Logger gets a record when loading begins to fail, fails differently and works again. Nil means what
+	// Logger gets a record when loading, or storing uses, begins to fail or fails differently, and when loading works again. Nil means what
 	// slog.Default returns at that moment.
 	Logger *slog.Logger
 }
@@ -87,7 +87,7 @@ type Manager struct {
 
 	uses uses
 
-	creating sync.Mutex // of Policy.MaxKeysPerClient: one after the other counts and creates
+	creating chan struct{} // holds one token; of Policy.MaxKeysPerClient: one after the other counts and creates
 
 	life  context.Context // ends with Close
 	stop  context.CancelFunc
@@ -154,7 +154,10 @@ func New(cfg Config) (*Manager, error) {
 		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), foreign: foreign, proxies: proxies, base: time.Now(),
 		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), done: make(chan struct{}),
 	}
-	m.loading <- struct{}{}
+	m.creating, m.uses.flushing = make(chan struct{}, 1), make(chan struct{}, 1)
+	for _, tokens := range [...]chan struct{}{m.loading, m.creating, m.uses.flushing} {
+		tokens <- struct{}{}
+	}
 	m.keys.Store(newSnapshot(nil))
 	m.uses.pending = make(map[string]Usage)
 	m.life, m.stop = context.WithCancel(context.Background())

@@ -21,19 +21,23 @@ func (m *Manager) Reload(ctx context.Context) error {
 	return m.load(ctx)
 }
 
-// Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store. Checks go on with the keys in
-// memory until they are stale; their uses are no longer written. It may be called more than once.
+// Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store; if ctx has ended by then, it takes
+// up to a second for them all the same. Checks go on with the keys in memory until they are stale; their uses are no longer written. It
+// may be called more than once.
 func (m *Manager) Close(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return nil
 	}
 	m.halt()
-	select {
-	case <-m.done:
-		return m.endUses(ctx)
-	case <-ctx.Done():
-		return fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
+	m.closeUses()
+	err := take(ctx, m.loading)
+	if err == nil {
+		m.loading <- struct{}{} // whoever takes it now finds that the life of m has ended, and loads nothing
+		<-m.done
+	} else {
+		err = fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
 	}
+	return errors.Join(err, m.endUses(ctx))
 }
 
 func (m *Manager) poll(ctx context.Context) {
@@ -54,15 +58,17 @@ func (m *Manager) load(ctx context.Context) error {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.LoadTimeout)
 	defer cancel()
-	select {
-	case <-m.loading:
+	err := take(ctx, m.loading)
+	if err == nil {
 		defer func() { m.loading <- struct{}{} }()
-	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		m.again()
-		return fmt.Errorf("apikey: loading keys: %w", ctx.Err())
+		return fmt.Errorf("apikey: loading keys: %w", err)
 	}
 	began := time.Since(m.base)
-	err := m.refresh(ctx)
+	err = m.refresh(ctx)
 	if err != nil && caller.Err() != nil {
 		// Whoever asked has gone, which says nothing about the store: the keys grow no older by it. What they wanted to know is asked
 		// again without them.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,4 +119,103 @@ func TestAnEarlierStateOfTheStoreUndoesNothing(t *testing.T) {
 	if s := log.String(); strings.Count(s, "earlier versions") != 1 || !strings.Contains(s, "keys=2") {
 		t.Errorf("the log: %s", s)
 	}
+}
+
+func TestCloseWaitsForALoadThatIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{Store: apikey.NewMemoryStore()}
+		m := with(t, apikey.Config{Store: h, PollInterval: -1})
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) { return apikey.Batch{}, errors.New("down") })
+		if err := m.Reload(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		var loading atomic.Int32
+		h.bend(func(b apikey.Batch, err error) (apikey.Batch, error) { // ignores its context
+			loading.Add(1)
+			defer loading.Add(-1)
+			time.Sleep(5 * time.Second)
+			return b, err
+		})
+		time.Sleep(11 * time.Second)
+		if loading.Load() != 1 {
+			t.Fatal("it is not tried again")
+		}
+		if err := m.Close(t.Context()); err != nil || loading.Load() != 0 {
+			t.Errorf("%v, and %d loads are under way", err, loading.Load())
+		}
+		loads := h.loads.Load()
+		time.Sleep(time.Hour)
+		if n := h.loads.Load() - loads; n != 0 {
+			t.Errorf("%d loads after Close", n)
+		}
+	})
+}
+
+func TestCloseWithAContextThatHasEndedWritesTheUsesAllTheSame(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			s := &failing{MemoryStore: apikey.NewMemoryStore()}
+			m := with(t, apikey.Config{Store: s, PollInterval: time.Second})
+			key, id := create(t, m, apikey.Spec{})
+			time.Sleep(1500 * time.Millisecond)
+			if err := verify(m, key); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Millisecond) // until the poller awakes, at this very moment
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := m.Close(ended); err != nil {
+				t.Errorf("nothing was under way: %v", err)
+			}
+			if _, used, err := s.Usage(t.Context()); err != nil || len(used) != 1 || used[0].ID != id {
+				t.Errorf("%+v, %v", used, err)
+			}
+		})
+	}
+}
+
+func TestCloseThatGivesUpWaitingForALoadEndsTheUsesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{MemoryStore: apikey.NewMemoryStore()}
+		h := &usedHook{hook: &hook{Store: s}, failing: s}
+		m := with(t, apikey.Config{Store: h, PollInterval: time.Second})
+		key, id := create(t, m, apikey.Spec{})
+		if err := verify(m, key); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		h.bend(func(b apikey.Batch, err error) (apikey.Batch, error) { <-release; return b, err })
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		if _, used, err := s.Usage(t.Context()); err != nil || len(used) != 1 || used[0].ID != id {
+			t.Errorf("%+v, %v", used, err)
+		}
+		calls := s.calls.Load()
+		if err := verify(m, key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := s.calls.Load() - calls; n != 0 {
+			t.Errorf("%d writes after Close", n)
+		}
+		close(release)
+	})
+}
+
+// usedHook is a hook that keeps uses.
+type usedHook struct {
+	*hook
+	failing *failing
+}
+
+func (h *usedHook) AddUsage(ctx context.Context, used []apikey.Usage) error {
+	return h.failing.AddUsage(ctx, used)
+}
+
+func (h *usedHook) Usage(ctx context.Context) (time.Time, []apikey.Usage, error) {
+	return h.failing.Usage(ctx)
 }
