@@ -78,6 +78,7 @@ type Manager struct {
 	mu         sync.Mutex
 	version    string           // of the last batch that was taken over
 	tombstones map[id]time.Time // keys that are dead in this process, for good
+	lost       map[id]*entry    // keys that were changed once and that the store has no longer, as they were last; see keepLost
 	midLoad    bool             // a load is under way ...
 	written    []*entry         // ... and these keys were written since it began
 	lastLoad   time.Duration    // when the last good load began
@@ -152,7 +153,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), foreign: foreign, proxies: proxies, base: time.Now(),
-		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), done: make(chan struct{}),
+		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), lost: make(map[id]*entry), done: make(chan struct{}),
 	}
 	m.creating, m.uses.flushing = make(chan struct{}, 1), make(chan struct{}, 1)
 	for _, tokens := range [...]chan struct{}{m.loading, m.creating, m.uses.flushing} {
@@ -161,7 +162,7 @@ func New(cfg Config) (*Manager, error) {
 	m.keys.Store(newSnapshot(nil))
 	m.uses.pending = make(map[string]Usage)
 	m.life, m.stop = context.WithCancel(context.Background())
-	if err := m.load(m.life); err != nil {
+	if err := m.first(); err != nil {
 		m.halt()
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -121,6 +122,103 @@ func TestAnEarlierStateOfTheStoreUndoesNothing(t *testing.T) {
 	}
 }
 
+// A pg_dump with --inserts comes back row by row.
+func TestABackupThatComesBackRowByRowUndoesNothing(t *testing.T) {
+	for _, partial := range []bool{false, true} {
+		var log bytes.Buffer
+		h := &hook{Store: apikey.NewMemoryStore()}
+		m := with(t, apikey.Config{Store: h, PollInterval: -1, Logger: slog.New(slog.NewTextHandler(&log, nil)), Foreign: legacy})
+		good, otherID := create(t, m, apikey.Spec{})
+		key, id := create(t, m, apikey.Spec{})
+		other, err := h.Store.Get(t.Context(), otherID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := h.Store.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		show := func(partial bool, records ...apikey.Record) {
+			t.Helper()
+			n++
+			h.bend(func(apikey.Batch, error) (apikey.Batch, error) {
+				return apikey.Batch{Records: records, Version: strconv.Itoa(n), Partial: partial}, nil
+			})
+			if err := m.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := func(when string, want error) {
+			t.Helper()
+			if err := verify(m, key); !errors.Is(err, want) {
+				t.Errorf("partial %v, %s: %v", partial, when, err)
+			}
+			if err := verify(m, good); err != nil {
+				t.Errorf("another key: %v", err)
+			}
+		}
+		if err := m.Disable(t.Context(), id, "leaked"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			show(false, other)
+			refused("before its row is back", auth.ErrInvalid)
+			show(partial, other, old)
+			refused("when its row is back", auth.ErrRevoked)
+			show(false, other, old)
+			refused("and ever after", auth.ErrRevoked)
+		}
+		if !partial && !strings.Contains(log.String(), "earlier versions") {
+			t.Errorf("the log: %s", log.String())
+		}
+		// A version that is not older is believed.
+		enabled := old
+		enabled.Version = 3
+		show(false, other)
+		show(partial, other, enabled)
+		refused("enabled since", nil)
+	}
+}
+
+func TestAKeyThatIsImportedAgainAfterItsRowWasDeletedWorks(t *testing.T) {
+	h := &hook{Store: apikey.NewMemoryStore()}
+	m := with(t, apikey.Config{Store: h, PollInterval: -1, Foreign: legacy})
+	_, otherID := create(t, m, apikey.Spec{})
+	other, err := h.Store.Get(t.Context(), otherID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := foreignKey("sk-old-")
+	r, err := m.Import(t.Context(), apikey.Spec{ClientID: "a"}, "legacy", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Disable(t.Context(), r.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	h.Store = apikey.NewMemoryStore() // somebody deleted it
+	other.Version = 0
+	if _, err := h.Store.Put(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	h.bend(func(b apikey.Batch, err error) (apikey.Batch, error) { b.Version += "another"; return b, err })
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Import(t.Context(), apikey.Spec{ClientID: "a"}, "legacy", key); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := verify(m, key); err != nil {
+			t.Error(err)
+		}
+		if err := m.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCloseWaitsForALoadThatIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{Store: apikey.NewMemoryStore()}
@@ -152,7 +250,8 @@ func TestCloseWaitsForALoadThatIsTriedAgain(t *testing.T) {
 }
 
 func TestCloseWithAContextThatHasEndedWritesTheUsesAllTheSame(t *testing.T) {
-	for range 50 {
+	for i := range 100 {
+		atAPoll := i%2 == 0
 		synctest.Test(t, func(t *testing.T) {
 			s := &failing{MemoryStore: apikey.NewMemoryStore()}
 			m := with(t, apikey.Config{Store: s, PollInterval: time.Second})
@@ -161,11 +260,13 @@ func TestCloseWithAContextThatHasEndedWritesTheUsesAllTheSame(t *testing.T) {
 			if err := verify(m, key); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(500 * time.Millisecond) // until the poller awakes, at this very moment
+			if atAPoll {
+				time.Sleep(500 * time.Millisecond) // until the poller awakes, at this very moment
+			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := m.Close(ended); err != nil {
-				t.Errorf("nothing was under way: %v", err)
+			if err := m.Close(ended); err != nil && (!atAPoll || !errors.Is(err, context.Canceled)) {
+				t.Errorf("at a poll %v: %v", atAPoll, err)
 			}
 			if _, used, err := s.Usage(t.Context()); err != nil || len(used) != 1 || used[0].ID != id {
 				t.Errorf("%+v, %v", used, err)
@@ -218,4 +319,26 @@ func (h *usedHook) AddUsage(ctx context.Context, used []apikey.Usage) error {
 
 func (h *usedHook) Usage(ctx context.Context) (time.Time, []apikey.Usage, error) {
 	return h.failing.Usage(ctx)
+}
+
+func TestNewReturnsAFailedLoadAndLogsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		h := &hook{Store: apikey.NewMemoryStore()}
+		down := errors.New("down")
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) { return apikey.Batch{}, down })
+		for _, poll := range []time.Duration{-1, time.Second} {
+			m, err := apikey.New(apikey.Config{
+				Store: h, Prefix: "acme", Env: "live", PollInterval: poll, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			if m != nil || !errors.Is(err, down) || log.n.Load() != 0 {
+				t.Errorf("%v, %v, %d log lines", m, err, log.n.Load())
+			}
+		}
+		loads := h.loads.Load()
+		time.Sleep(time.Hour)
+		if h.loads.Load() != loads {
+			t.Error("a manager that is none loads on")
+		}
+	})
 }
