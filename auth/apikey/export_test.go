@@ -82,3 +82,13 @@ func (m *Manager) Judged(keyID string) bool {
 	copy(k[:], keyID)
 	return m.keys.Load().known(k).detail.strength.Load() != strengthUnknown
 }
+
+// MaxLost bounds how many keys that the store lost are remembered.
+const MaxLost = maxLost
+
+// Lost returns how many are.
+func (m *Manager) Lost() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.lost)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -178,6 +179,31 @@ func TestABackupThatComesBackRowByRowUndoesNothing(t *testing.T) {
 		show(false, other)
 		show(partial, other, enabled)
 		refused("enabled since", nil)
+	}
+}
+
+func TestOfTheKeysAStoreLostABoundedNumberIsRemembered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 130,000 records")
+	}
+	h := &hook{Store: apikey.NewMemoryStore()}
+	m := with(t, apikey.Config{Store: h, PollInterval: -1})
+	const each = apikey.MaxLost/2 + 1
+	for round := range 4 {
+		records := make([]apikey.Record, each)
+		for i := range records {
+			records[i] = apikey.Record{ID: fmt.Sprintf("%012d", round*each+i), Hash: apikey.Digest{1}, ClientID: "a", Version: uint64(1 + i%8)}
+		}
+		h.bend(func(apikey.Batch, error) (apikey.Batch, error) {
+			return apikey.Batch{Records: records, Version: strconv.Itoa(round)}, nil
+		})
+		if err := m.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// Those that were never changed need no memory.
+		if n, want := m.Lost(), min(apikey.MaxLost, round*(each-each/8-1)); n != want {
+			t.Errorf("round %d: %d, want %d", round, n, want)
+		}
 	}
 }
 
