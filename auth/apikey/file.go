@@ -36,10 +36,11 @@ type FileConfig struct {
 // process exclude each other).
 //
 // A write makes a new file in the same directory, syncs it, renames it over the old one and syncs the directory: a reader
-// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, of
-// another user, in a directory that others may write to, larger than MaxBytes, not strict JSON of exactly this form, or that holds a record which is not valid. Symbolic links are refused: who
-// may write the link's directory could put another file in its place. (Files in Kubernetes secret volumes are links; mount
-// the key with subPath, or implement [Store].)
+// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, of another user, in
+// a directory that others may write to, larger than MaxBytes, not strict JSON of exactly this form, or that holds a record which is not
+// valid. Symbolic links are refused: who may write the link's directory could put another file in its place. (Files in Kubernetes
+// secret volumes are links; mount the key with subPath, or implement [Store].) The lock too must be private and of this user or root:
+// who may open it could hold it for ever.
 //
 // Uses ([UsageStore]) lie in another file beside it, named like it with ".uses" appended, so that a use rewrites no key. It may be
 // deleted; then no key counts as used until it is used again, and none as dormant until the time for that has gone.
@@ -73,7 +74,8 @@ const (
 	formatVersion = 1
 )
 
-// NewFileStore opens the key file and reads it once. It reports everything that is wrong with cfg at once.
+// NewFileStore opens the key file and reads it once. It reports everything that is wrong with cfg at once. Where it has to make the file
+// it waits up to ten seconds for another process that holds the lock.
 func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	var errs []error
 	if cfg.Path == "" {
@@ -104,8 +106,13 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	return s, nil
 }
 
+// createTimeout is how long a program that starts waits for another one that writes. A write takes milliseconds.
+const createTimeout = 10 * time.Second
+
 func (s *FileStore) create() error {
-	unlock, err := privatefile.Lock(context.Background(), s.cfg.Path+".lock")
+	ctx, cancel := context.WithTimeout(context.Background(), createTimeout)
+	defer cancel()
+	unlock, err := privatefile.Lock(ctx, s.cfg.Path+".lock")
 	if err != nil {
 		return fmt.Errorf("apikey: locking the key file: %w", err)
 	}
