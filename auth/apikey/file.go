@@ -146,10 +146,17 @@ func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
+func (s *FileStore) made() error {
+	if s == nil || s.cfg.Path == "" {
+		return errors.New("apikey: file store was not made by NewFileStore")
+	}
+	return nil
+}
+
 // Load implements [Store].
 func (s *FileStore) Load(ctx context.Context, since string) (Batch, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Batch{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Batch{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return Batch{}, err
@@ -170,8 +177,8 @@ func (s *FileStore) Load(ctx context.Context, since string) (Batch, error) {
 
 // Get implements [Store].
 func (s *FileStore) Get(_ context.Context, id string) (Record, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Record{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,8 +194,8 @@ func (s *FileStore) Get(_ context.Context, id string) (Record, error) {
 
 // Put implements [Store]. It rewrites the file: the cost is that of all keys.
 func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Record{}, err
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -253,8 +260,8 @@ func (s *FileStore) usagePath() string { return s.cfg.Path + ".uses" }
 
 // AddUsage implements [UsageStore].
 func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
-	if s == nil || s.cfg.Path == "" {
-		return errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return err
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -284,8 +291,8 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 
 // Usage implements [UsageStore].
 func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, err error) {
-	if s == nil || s.cfg.Path == "" {
-		return time.Time{}, nil, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return time.Time{}, nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, nil, err
