@@ -106,9 +106,6 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	return s, nil
 }
 
-// createTimeout is how long a program that starts waits for another one that writes. A write takes milliseconds.
-const createTimeout = 10 * time.Second
-
 func (s *FileStore) create() error {
 	ctx, cancel := context.WithTimeout(context.Background(), createTimeout)
 	defer cancel()
@@ -122,6 +119,9 @@ func (s *FileStore) create() error {
 	}
 	return s.write(nil, s.cfg.MaxBytes)
 }
+
+// createTimeout is how long a program that starts waits for another one that writes. A write takes milliseconds.
+const createTimeout = 10 * time.Second
 
 // Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
 func (s *FileStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.FileStore]") }
