@@ -37,7 +37,7 @@ var (
 	ErrNoUses = errors.New("apikey: no key was used lately by what is on record; is anybody recording? none is disabled as dormant")
 	// ErrUsesUnknown means that the uses of keys could not be read. It comes with the records, which then say nothing of uses.
 	ErrUsesUnknown = errors.New("apikey: the uses of keys cannot be read")
-	// ErrWeak means that a key was not imported, or by its hash was and is refused, because somebody could guess it.
+	// ErrWeak means that somebody could guess a key: it was not imported or, if it was by its hash, is refused.
 	ErrWeak = errors.New("apikey: the key is too easy to guess")
 )
 
