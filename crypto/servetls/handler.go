@@ -79,10 +79,9 @@ func (e *Endpoint) Handler(next http.Handler) http.Handler {
 	if in.hsts == "" {
 		return next
 	}
-	value := []string{in.hsts}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
-			w.Header()["Strict-Transport-Security"] = value[:1:1]
+			w.Header().Set("Strict-Transport-Security", in.hsts)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -1,6 +1,7 @@
 package servetls_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -327,3 +328,25 @@ func mustX25519(t testing.TB) *ecdh.PrivateKey {
 	}
 	return k
 }
+
+// once is a listener with one connection.
+type once struct {
+	conn net.Conn
+	used bool
+	mu   sync.Mutex
+}
+
+func (o *once) Accept() (net.Conn, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.used {
+		return nil, net.ErrClosed
+	}
+	o.used = true
+	return o.conn, nil
+}
+
+func (o *once) Close() error   { return nil }
+func (o *once) Addr() net.Addr { return &net.TCPAddr{} }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }

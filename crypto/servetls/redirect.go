@@ -77,33 +77,27 @@ func NewRedirect(cfg RedirectConfig) (*Redirect, error) {
 	return rd, nil
 }
 
-// hostname returns the name in a Host header, in lower case, without a port, brackets or a final dot.
+// hostname returns the name or address in a Host header, in lower case, without port, brackets or final dot.
 func hostname(hostport string) (name string, ok bool) {
 	name = hostport
-	if strings.HasPrefix(name, "[") || strings.Count(name, ":") == 1 {
-		if h, p, err := net.SplitHostPort(name); err == nil {
-			if _, err := strconv.ParseUint(p, 10, 16); err != nil {
-				return "", false
-			}
-			name = h
-		} else {
-			var opened, closed bool
-			name, opened = strings.CutPrefix(name, "[")
-			name, closed = strings.CutSuffix(name, "]")
-			if !opened || !closed {
-				return "", false
-			}
+	bracketed := strings.HasPrefix(name, "[")
+	if h, p, err := net.SplitHostPort(name); err == nil {
+		if _, err := strconv.ParseUint(p, 10, 16); err != nil {
+			return "", false
 		}
+		name = h
+	} else if bracketed {
+		name = strings.TrimSuffix(name[1:], "]")
 	}
-	if strings.Contains(name, ":") {
+	if bracketed || strings.Contains(name, ":") {
 		addr, err := netip.ParseAddr(name)
-		return addr.String(), err == nil && addr.Zone() == ""
+		return addr.String(), err == nil && addr.Is6() && addr.Zone() == ""
 	}
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if name == "" || len(name) > 253 {
 		return "", false
 	}
-	for _, label := range strings.Split(name, ".") {
+	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || len(label) > 63 {
 			return "", false
 		}

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +71,9 @@ func TestARenewalIsTakenOverWithoutBeingAskedFor(t *testing.T) {
 
 const canary = "CANARYCANARY"
 
+// mkfifo makes a pipe with a name, where there are any.
+var mkfifo func(name string, mode uint32) error
+
 // broken are renewals that must not be taken over, each written by a function that gets the files and a good renewal.
 func broken(t *testing.T, ca *authority) map[string]func(files, pair) {
 	put := func(change func(pair) pair) func(files, pair) { return func(f files, p pair) { f.put(change(p)) } }
@@ -105,15 +107,17 @@ func broken(t *testing.T, ca *authority) map[string]func(files, pair) {
 		"not begun": put(func(pair) pair {
 			return ca.issueFor(newKey(t), host, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(24 * time.Hour) })
 		}),
-		"for clients":       put(func(pair) pair { return ca.issueFor(newKey(t), host, forClients) }),
-		"no certificate":    func(f files, p pair) { f.put(p); remove(t, f.cert) },
-		"no key":            func(f files, p pair) { f.put(p); remove(t, f.key) },
-		"readable key":      func(f files, p pair) { f.put(p); write(t, f.key, p.key, 0o644) },
-		"a folder":          func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Mkdir(f.cert, 0o755)) },
-		"a dangling link":   func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Symlink("nowhere", f.cert)) },
-		"a link to itself":  func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Symlink(f.cert, f.cert)) },
-		"a pipe for a key":  func(f files, p pair) { f.put(p); remove(t, f.key); check(t, syscall.Mkfifo(f.key, 0o600)) },
-		"a pipe for a cert": func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, syscall.Mkfifo(f.cert, 0o600)) },
+		"for clients":      put(func(pair) pair { return ca.issueFor(newKey(t), host, forClients) }),
+		"no certificate":   func(f files, p pair) { f.put(p); remove(t, f.cert) },
+		"no key":           func(f files, p pair) { f.put(p); remove(t, f.key) },
+		"readable key":     func(f files, p pair) { f.put(p); write(t, f.key, p.key, 0o644) },
+		"a folder":         func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Mkdir(f.cert, 0o755)) },
+		"a dangling link":  func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Symlink("nowhere", f.cert)) },
+		"a link to itself": func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, os.Symlink(f.cert, f.cert)) },
+	}
+	if mkfifo != nil {
+		m["a pipe for a key"] = func(f files, p pair) { f.put(p); remove(t, f.key); check(t, mkfifo(f.key, 0o600)) }
+		m["a pipe for a certificate"] = func(f files, p pair) { f.put(p); remove(t, f.cert); check(t, mkfifo(f.cert, 0o600)) }
 	}
 	return m
 }

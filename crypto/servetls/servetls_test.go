@@ -410,8 +410,10 @@ func TestBrokenCAFilesLeaveTheLastGoodOnesInForce(t *testing.T) {
 	noSign.cert = sign(t, &x509.Certificate{
 		SerialNumber: serial(t), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageDigitalSignature,
 	}, noSign.cert, noSign.key.Public(), noSign.key)
+	pinned := ours.issueFor(newKey(t), "leaf.example", func(c *x509.Certificate) { forClients(c); c.KeyUsage = 0 })
 	for name, data := range map[string][]byte{
-		"missing": nil, "empty": {}, "text": []byte("none"), "half": theirs.pem()[:200], "a leaf": append(theirs.pem(), leaf.chain...),
+		"a leaf without key usage": pinned.chain,
+		"missing":                  nil, "empty": {}, "text": []byte("none"), "half": theirs.pem()[:200], "a leaf": append(theirs.pem(), leaf.chain...),
 		"a key": append(theirs.pem(), leaf.key...), "expired": past.pem(), "not a signer": noSign.pem(),
 	} {
 		if data == nil {
