@@ -16,6 +16,8 @@ var (
 	ErrNoCredential = errors.New("auth: no credential")
 	// ErrTwoCredentials means that the request carries more than one credential, or one header twice.
 	ErrTwoCredentials = errors.New("auth: more than one credential in the request")
+	// ErrInvalidRequest means that the request itself cannot be decided about, whoever sent it.
+	ErrInvalidRequest = errors.New("auth: request is malformed")
 	// ErrInvalid means that the credential was recognised and is wrong.
 	ErrInvalid = errors.New("auth: credential is not valid")
 	// ErrExpired means that the credential was good once and its time is over.
@@ -139,6 +141,7 @@ var reasons = [...]struct {
 	{ErrUnavailable, CodeUnavailable}, // first: what could not be decided must not look decided
 	{ErrLocked, CodeLocked},
 	{ErrTwoCredentials, CodeInvalidRequest},
+	{ErrInvalidRequest, CodeInvalidRequest},
 	{ErrAmbiguousModel, CodeInvalidRequest},
 	{ErrRevoked, CodeInvalidToken},
 	{ErrExpired, CodeTokenExpired},

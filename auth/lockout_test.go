@@ -608,3 +608,56 @@ func FuzzLockedPrefix(f *testing.F) {
 		}
 	})
 }
+
+func TestAsManyFailuresAsAreConfiguredLockThoughTimePasses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, failures := range []int{1, 2, 3, 20} {
+			d := newDoor(t, func(c *auth.Config) { c.Lockout.Failures = failures })
+			for i := range failures {
+				if w := d.knock("bad", eve); w.Code != 401 {
+					t.Errorf("%d: failure %d: %d", failures, i+1, w.Code)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if w := d.knock("bad", eve); w.Code != 429 {
+				t.Errorf("%d: the next: %d", failures, w.Code)
+			}
+		}
+		d := newDoor(t, func(c *auth.Config) { c.Lockout.Failures = 2 })
+		for range 10 {
+			if w := d.knock("bad", eve); w.Code != 401 {
+				t.Errorf("one failure in two half-lives: %d", w.Code)
+			}
+			time.Sleep(2 * auth.DefaultLockoutHalfLife)
+		}
+	})
+}
+
+func TestAnOperatorIsToldThatALockoutCountsNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDoor(t, nil)
+		for range 100 {
+			if w := d.knock("bad", "10.1.2.3:1"); w.Code != 401 {
+				t.Fatal(w.Code)
+			}
+		}
+		text := d.log.String()
+		if n := d.LockoutStats().Uncounted; n != 100 || strings.Count(text, "TrustedProxies") != 2 || !strings.Contains(text, "failures=10 prefix=10.1.2.3/32") {
+			t.Errorf("%d uncounted: %s", n, text)
+		}
+		for name, change := range map[string]func(*auth.Config){
+			"exempt":  func(c *auth.Config) { c.Lockout.Exempt = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+			"off":     func(c *auth.Config) { c.SkipLockout = true },
+			"counted": func(c *auth.Config) { c.Lockout.CountPrivate = true },
+			"behind":  func(c *auth.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")} },
+		} {
+			d := newDoor(t, change)
+			for range 20 {
+				d.knock("bad", "10.1.2.3:1")
+			}
+			if n := d.LockoutStats().Uncounted; n != 0 || strings.Contains(d.log.String(), "TrustedProxies") {
+				t.Errorf("%s: %d, %s", name, n, d.log.String())
+			}
+		}
+	})
+}

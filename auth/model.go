@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +15,10 @@ import (
 // names, and with it those that the request names in its path and query (see Config.RequestModels). A request that names two is
 // refused with 400, whoever sends it: which of them runs would be for the server behind to say.
 //
+// It stands behind the router: in front of it the wildcards of the route are not known yet. When next is an [http.ServeMux] it is asked
+// which route will be taken, and one with wildcards is refused to callers with a list unless Config.RequestModels is set; other routers
+// cannot be asked.
+//
 // A caller without a list passes, and the body is not read for it: one that no room has read is not compared. A caller with a list is
 // refused when the model is not on it, when the request names none, or when the body is there and cannot be read as JSON: what
 // cannot be checked is not allowed. A request without a caller is refused as unauthenticated. It panics when next is nil.
@@ -22,7 +27,8 @@ func (g *Gate) ModelHandler(next http.Handler) http.Handler {
 }
 
 // NamedModelHandler is [Gate.ModelHandler] for routes that take no body and whose requests need not name a model: one that names none
-// passes. It does not look at the body; stand it behind what refuses one.
+// passes. It does not look at the body; stand it behind what refuses one. A caller with a list is refused where the route's pattern is not known
+// (request.Pattern, which ServeMux and routers like it set) and Config.RequestModels is not set: the path may name any model.
 func (g *Gate) NamedModelHandler(next http.Handler) http.Handler {
 	return g.modelHandler(next, false)
 }
@@ -41,6 +47,10 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 		p, ok := FromContext(r.Context())
 		if !ok {
 			g.refuse(x, w, r, ErrNoCredential)
+			return
+		}
+		if p.Models != nil && g.models == nil && hidesModel(r, next, inBody) {
+			g.refuse(x, w, r, &Error{Code: CodeModelNotAllowed, KeyID: p.KeyID, Err: errUnrouted})
 			return
 		}
 		names, err := g.requestModels(r)
@@ -97,6 +107,17 @@ func (g *Gate) modelHandler(next http.Handler, inBody bool) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// hidesModel reports whether the path may name a model that r.PathValue does not know yet.
+func hidesModel(r *http.Request, next http.Handler, inBody bool) bool {
+	if mux, ok := next.(*http.ServeMux); ok {
+		_, pattern := mux.Handler(r)
+		return strings.Contains(pattern, "{") && !strings.HasSuffix(pattern, "{$}")
+	}
+	return !inBody && r.Pattern == ""
+}
+
+var errUnrouted = fmt.Errorf("%w: the path may name one, and the route is not known yet: stand behind the router, or set Config.RequestModels", ErrModelNotAllowed)
 
 var errTwoModels = &Error{Code: CodeInvalidRequest, Err: ErrAmbiguousModel}
 
