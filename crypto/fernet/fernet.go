@@ -46,26 +46,12 @@ type Keyring struct {
 
 // New makes a Keyring. The error lists everything that is wrong with cfg, and never shows a key.
 func New(cfg Config) (*Keyring, error) {
-	var errs []error
+	errs := checkKeys("Config.Keys", cfg.Keys)
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 
-	if len(cfg.Keys) == 0 {
-		refuse("Config.Keys is empty: at least one key is needed")
-	}
-	if len(cfg.Keys) > MaxKeys {
-		refuse("Config.Keys has %d keys, more than MaxKeys (%d)", len(cfg.Keys), MaxKeys)
-	}
 	k := &Keyring{forever: cfg.TTL == NoExpiry}
-	for i, key := range cfg.Keys {
-		if key.secret == nil {
-			refuse("Config.Keys[%d] is the zero Key", i)
-			continue
-		}
-		if j := slices.IndexFunc(cfg.Keys[:i], key.Equal); j >= 0 {
-			refuse("Config.Keys[%d] is the same key as Config.Keys[%d]", i, j)
-			continue
-		}
-		if len(errs) == 0 {
+	if len(errs) == 0 {
+		for _, key := range cfg.Keys {
 			k.keys = append(k.keys, newCryptor(key))
 		}
 	}

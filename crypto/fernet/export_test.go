@@ -1,0 +1,6 @@
+package fernet
+
+var (
+	DecodeKeyFile = decodeKeyFile
+	EncodeKeyFile = encodeKeyFile
+)
