@@ -3,4 +3,6 @@ package fernet
 var (
 	DecodeKeyFile = decodeKeyFile
 	EncodeKeyFile = encodeKeyFile
+	Encode        = encode
+	Decode        = decode
 )

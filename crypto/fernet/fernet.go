@@ -97,9 +97,6 @@ const (
 	minEncoded = (minRaw + 2) / 3 * 4
 )
 
-// strict refuses padding bits that are not zero. It still skips line breaks: whoever decodes must compare the length.
-var strict = base64.URLEncoding.Strict()
-
 // Encrypt returns a token for msg with the present time, encrypted under the ring's first key.
 func (k *Keyring) Encrypt(msg []byte) []byte { return k.AppendEncrypt(nil, msg, time.Now()) }
 
@@ -185,15 +182,7 @@ func (k *Keyring) seal(dst, msg []byte, stamp uint64) []byte {
 	copy(raw[n-macSize:], c.mac(raw[:n-macSize]))
 	k.keys[0].put(c)
 
-	// Then the text is written from the left over it, a piece at a time: 3 bytes become 4 characters, so the written part
-	// meets the unread one exactly at the end.
-	var piece [768]byte
-	for len(raw) > 0 {
-		m := copy(piece[:], raw)
-		raw = raw[m:]
-		base64.URLEncoding.Encode(out, piece[:m])
-		out = out[base64.URLEncoding.EncodedLen(m):]
-	}
+	encode(out, raw)
 	return dst
 }
 
@@ -214,7 +203,7 @@ func (k *Keyring) open(dst, tok []byte, check func(stamp uint64) error) (_ []byt
 	dst = slices.Grow(dst, room)
 	raw := dst[at : at+room]
 	// The decoder skips line breaks. Any that it skipped are missing in m, since n counts them as characters.
-	if m, err := strict.Decode(raw, tok); err != nil || m != n || raw[0] != version {
+	if m, ok := decode(raw, tok); !ok || m != n || raw[0] != version {
 		return nil, 0, ErrInvalid
 	}
 	raw = raw[:n]
