@@ -39,7 +39,7 @@
 //   - the certificate is for servers, begun, and not expired.
 //
 // Otherwise the last good pair stays in force, also when the new files are missing or unreadable, and even after it has itself expired:
-// clients then say plainly what is wrong, and the next good renewal ends it. Each pair stands for itself, so one broken renewal does not
+// clients then say plainly what is wrong, and the next good renewal ends it. A renewal that never comes is logged too. Each pair stands for itself, so one broken renewal does not
 // hold up the others. A process that restarts has no last good pair: [New] refuses what a renewal would refuse. The files must stay
 // readable for the process; one that gives up root after it has started needs a group that may read them.
 //

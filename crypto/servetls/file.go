@@ -40,14 +40,18 @@ func readFile(name string, private bool) ([]byte, error) {
 	if perm := info.Mode().Perm(); private && perm&0o027 != 0 && runtime.GOOS != "windows" && runtime.GOOS != "plan9" {
 		return nil, fmt.Errorf("%s has mode %04o: others may read the key or its group may write it (chmod 640; in Kubernetes defaultMode 0440 and an fsGroup)", name, perm)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
+	if info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFile)
 	}
-	return data, nil
+	data := make([]byte, info.Size()+1) // not io.ReadAll, which leaves pieces of a key behind as it grows
+	n, err := io.ReadFull(f, data)
+	switch err {
+	case io.EOF, io.ErrUnexpectedEOF:
+		return data[:n], nil
+	case nil:
+		return nil, fmt.Errorf("%s grows while it is read", name)
+	}
+	return nil, err
 }
 
 // The faults of a file's content. They are fixed sentences: those of the parsers may quote what they have read.

@@ -97,8 +97,7 @@ func broken(t *testing.T, ca *authority) map[string]func(files, pair) {
 		"text":                    put(func(p pair) pair { p.chain = []byte(canary); return p }),
 		"too large":               put(func(p pair) pair { p.chain = append(p.chain, make([]byte, 1<<20)...); return p }),
 		"an X25519 key": put(func(p pair) pair {
-			der, _ := x509.MarshalPKCS8PrivateKey(mustX25519(t))
-			p.key = pemOf("PRIVATE KEY", der)
+			p.key = pemOf("PRIVATE KEY", append([]byte("\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x6e\x04\x22\x04\x20"), make([]byte, 32)...))
 			return p
 		}),
 		"expired": put(func(pair) pair {
@@ -225,14 +224,22 @@ func TestTheLastGoodPairIsServedAlsoAfterItsEnd(t *testing.T) {
 		ca := newAuthority(t, "root", nil)
 		old := ca.issue(host)
 		f := newFiles(t, old)
-		e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{f.pair()}, Poll: 6 * time.Hour})
+		var log records
+		e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{f.pair()}, Poll: 6 * time.Hour, Logger: log.logger()})
 		if err := e.State().Check(time.Now(), 89*24*time.Hour); err != nil {
 			t.Error(err)
 		}
 		if err := e.State().Check(time.Now(), 91*24*time.Hour); err == nil || !strings.Contains(err.Error(), f.cert) {
 			t.Error(err)
 		}
-		time.Sleep(100 * 24 * time.Hour)
+		time.Sleep(80 * 24 * time.Hour)
+		if lines := log.take(); len(lines) != 0 {
+			t.Errorf("%q", lines)
+		}
+		time.Sleep(20 * 24 * time.Hour)
+		if lines := log.take(); len(lines) < 18 || len(lines) > 20 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[0], f.cert) {
+			t.Errorf("%d warnings in the last 9 days and 10 more: %.1q", len(lines), lines)
+		}
 		var invalid x509.CertificateInvalidError
 		if _, err := handshake(e.TLSConfig(), ca.trust()); !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
 			t.Errorf("%v", err)

@@ -43,7 +43,8 @@ type Config struct {
 	// TLS13Only refuses TLS 1.2 too. Zero means TLS 1.2 and 1.3.
 	TLS13Only bool
 	// NextProtos are the protocols for ALPN, the preferred one first. Empty means h2 and http/1.1. Say http/1.1 alone if HTTP/2 is off in
-	// http.Server.Protocols, which is not seen from here; add acme-tls/1 for autocert's TLS-ALPN challenge.
+	// http.Server.Protocols, which is not seen from here; add acme-tls/1 for autocert's TLS-ALPN challenge (not with required client
+	// certificates: who validates has none).
 	NextProtos []string
 
 	// Poll is how often the files are read: zero means [DefaultPoll], otherwise at least a second, or [NoPoll]. A change is in force
@@ -51,8 +52,9 @@ type Config struct {
 	Poll time.Duration
 	// HSTS is the header that [Endpoint.Handler] adds.
 	HSTS HSTS
-	// Logger gets changes that were taken over at level Info and refused ones at Error, once each; names of files, and nothing of
-	// their content. Nil means slog.Default() at that moment.
+	// Logger gets changes that were taken over at level Info and refused ones at Error, once each, and at Warn, once a day, a
+	// certificate in the last tenth of its life that was not renewed. It is told names of files and dates, and nothing else of their
+	// content. Nil means slog.Default() at that moment.
 	Logger *slog.Logger
 }
 
@@ -109,7 +111,8 @@ func New(cfg Config) (*Endpoint, error) {
 		case slices.Contains(cfg.Pairs[:i], p):
 			refuse("Config.Pairs[%d] occurs twice", i)
 		default:
-			e.pairs = append(e.pairs, newSource(false, []string{p.CertFile, p.KeyFile}, []bool{false, !cfg.InsecureKeyMode}))
+			e.pairs = append(e.pairs, newSource(false, []string{p.CertFile, p.KeyFile}, []bool{false, true}))
+			e.pairs[len(e.pairs)-1].anyMode = cfg.InsecureKeyMode
 		}
 	}
 	for i, name := range cfg.ClientCAFiles {

@@ -15,7 +15,8 @@ import (
 // A source is files that belong together, and what was last good in them. One goroutine at a time uses it.
 type source struct {
 	files    []string
-	private  []bool // which of them hold a key that must not be readable by others
+	private  []bool // which of them hold a key
+	anyMode  bool   // and may be readable by others
 	isCA     bool
 	pair     tls.Certificate
 	pool     *x509.CertPool
@@ -23,13 +24,14 @@ type source struct {
 	seen     [sha256.Size]byte // what they held, or what was wrong with them, when last looked at
 	everGood bool
 	state    Source
+	warned   time.Time // when the log was last told that the certificate ends
 }
 
 // read returns what the files hold. The sum is that of the content, or of the error.
 func (s *source) read() (data [][]byte, sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	for i, name := range s.files {
-		b, err := readFile(name, s.private[i])
+		b, err := readFile(name, s.private[i] && !s.anyMode)
 		if err != nil {
 			return nil, sha256.Sum256([]byte("error: " + err.Error())), err
 		}
@@ -43,11 +45,12 @@ func (s *source) read() (data [][]byte, sum [sha256.Size]byte, err error) {
 // look reads the files and takes over what is new and good in them. It does so, or complains, only of what it has seen twice: again
 // says that it should look once more soon. What was refused is judged anew each time, since a certificate may begin.
 func (s *source) look(now time.Time, log *slog.Logger) (again, changed bool) {
+	s.warn(now, log)
 	data, sum, err := s.read()
 	defer func() {
 		for i, b := range data {
-			if !s.isCA && i == 1 {
-				clear(b) // the key
+			if s.private[i] {
+				clear(b)
 			}
 		}
 	}()
@@ -85,6 +88,18 @@ func (s *source) look(now time.Time, log *slog.Logger) (again, changed bool) {
 	s.inForce, s.everGood = sum, true
 	s.state.Since, s.state.Err, s.state.FailingSince = now, nil, time.Time{}
 	return false, true
+}
+
+// warn says once a day that a certificate nears its end. A renewal that never comes changes no file, so nothing else would.
+func (s *source) warn(now time.Time, log *slog.Logger) {
+	if s.isCA || !s.everGood || now.Sub(s.warned) < 24*time.Hour {
+		return
+	}
+	leaf := s.pair.Leaf
+	if left := leaf.NotAfter.Sub(now); left < leaf.NotAfter.Sub(leaf.NotBefore)/10 {
+		s.warned = now
+		log.Warn("servetls: the certificate in force ends soon or has ended, and no renewal was seen", "files", s.files, "not_after", leaf.NotAfter)
+	}
 }
 
 func (s *source) take(data [][]byte, now time.Time) error {
