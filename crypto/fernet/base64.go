@@ -8,30 +8,33 @@ import (
 // The standard library's base64 takes a third of the time of a token. This one takes half of that, by looking up 12 bits at a time to
 // encode and without special cases to decode. Tokens are public, so their bytes may choose places in a table; keys do not come here. The
 // ends, with the padding, are left to the standard library.
-var (
-	pairs    [1 << 12]uint16 // two characters for 12 bits
-	sextets  [4][256]uint32  // a character's six bits, at each of the places in a group
-	alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-)
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// strict refuses padding bits that are not zero. It still skips line breaks: whoever decodes must compare the length.
-var strict = base64.URLEncoding.Strict()
+// pairs has two characters for 12 bits.
+var pairs = func() (t [1 << 12]uint16) {
+	for i := range t {
+		t[i] = uint16(alphabet[i>>6]) | uint16(alphabet[i&63])<<8
+	}
+	return t
+}()
 
 const noSextet = 1 << 31
 
-func init() {
-	for i := range pairs {
-		pairs[i] = uint16(alphabet[i>>6]) | uint16(alphabet[i&63])<<8
-	}
-	for place := range sextets {
-		for c := range sextets[place] {
-			sextets[place][c] = noSextet
+// sextets has a character's six bits, at each of the four places in a group, or noSextet.
+var sextets = func() (t [4][256]uint32) {
+	for place := range t {
+		for c := range t[place] {
+			t[place][c] = noSextet
 		}
 		for i := range alphabet {
-			sextets[place][alphabet[i]] = uint32(i) << (18 - 6*place)
+			t[place][alphabet[i]] = uint32(i) << (18 - 6*place)
 		}
 	}
-}
+	return t
+}()
+
+// strict refuses padding bits that are not zero. It still skips line breaks: whoever decodes must compare the length.
+var strict = base64.URLEncoding.Strict()
 
 // encode writes the text of src to dst, which has EncodedLen(len(src)) bytes. src may be the right end of dst: 12 bytes are read before
 // they become 16, so what is written meets what is unread exactly at the end.

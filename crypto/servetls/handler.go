@@ -21,7 +21,7 @@ const (
 
 // HSTS is the header Strict-Transport-Security (RFC 6797): browsers that have seen it over HTTPS use nothing else for this host, and let
 // nobody click away a bad certificate. It cannot be called back from browsers that do not return, so what reaches further than this host
-// has to be asked for.
+// has to be asked for. A host is a name without a port: on localhost, Skip it, or all that a developer runs there is concerned.
 type HSTS struct {
 	// MaxAge is how long browsers remember it, in whole seconds. Zero means [DefaultMaxAge]; see [Forget].
 	MaxAge time.Duration

@@ -110,7 +110,8 @@ func hostname(hostport string) (name string, ok bool) {
 	return name, true
 }
 
-// credentials are the headers in which clients of inference services send keys, and what browsers send of their own.
+// credentials are the headers in which clients of inference services send keys. Cookies are not among them: browsers send those that lack
+// Secure without being asked, and HSTS ends it with the first visit.
 var credentials = []string{"Authorization", "Proxy-Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
 // Target returns where r is redirected to: always https://, then one of RedirectConfig.Hosts, then path and query of r as they came. The

@@ -378,7 +378,8 @@ func TestNoHandshakeFailsWhileCertificatesSwap(t *testing.T) {
 		mustNew(t, servetls.Config{Pairs: []servetls.Pair{v.pair()}, Poll: time.Second}),
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	var swaps, refused int
+	var refused int
+	var swaps, done atomic.Int64
 	var swapping, shaking sync.WaitGroup
 	swapping.Go(func() {
 		for i := 1; ctx.Err() == nil; i++ {
@@ -397,7 +398,7 @@ func TestNoHandshakeFailsWhileCertificatesSwap(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			swaps++
+			swaps.Add(1)
 		}
 	})
 	var left, failed, strange atomic.Int64
@@ -406,7 +407,8 @@ func TestNoHandshakeFailsWhileCertificatesSwap(t *testing.T) {
 	for w := range 4 {
 		shaking.Go(func() {
 			server, client := endpoints[w%2].TLSConfig(), ca.up.trust()
-			for left.Add(-1) >= 0 {
+			for left.Add(-1) >= 0 || swaps.Load() < 3 { // a busy machine may be slow to swap
+				done.Add(1)
 				s, err := handshake(server, client)
 				if err != nil {
 					failed.Add(1)
@@ -425,10 +427,10 @@ func TestNoHandshakeFailsWhileCertificatesSwap(t *testing.T) {
 	swapping.Wait()
 	distinct := 0
 	shown.Range(func(any, any) bool { distinct++; return true })
-	if failed.Load() > 0 || strange.Load() > 0 || swaps == 0 || refused == 0 || distinct < 2 {
+	if failed.Load() > 0 || strange.Load() > 0 || refused == 0 || distinct < 2 {
 		t.Errorf("%d failed, %d with another curve, certificate or chain", failed.Load(), strange.Load())
 	}
-	t.Logf("report: %d handshakes, %d failed, while %d renewals were taken over and %d half-written ones refused; %d certificates shown", total, failed.Load(), swaps, refused, distinct)
+	t.Logf("report: %d handshakes, %d failed, while %d renewals were taken over and %d half-written ones refused; %d certificates shown", done.Load(), failed.Load(), swaps.Load(), refused, distinct)
 }
 
 func keyForms(t *testing.T, ca *authority) map[string]pair {
