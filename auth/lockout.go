@@ -45,7 +45,8 @@ type Lockout struct {
 	// HalfLife is the time in which a score halves. Zero means DefaultLockoutHalfLife.
 	HalfLife time.Duration
 	// Lock is the length of an address's first lock. Every further one is twice as long, up to MaxLock; four times MaxLock without
-	// a lock forgive one. After a lock the score is half of Failures. Zero means DefaultLock and DefaultMaxLock.
+	// a lock forgive one. After a lock the score is half of Failures. Zero means DefaultLock, and the longer of DefaultMaxLock and
+	// Lock; neither is longer than 365 days.
 	Lock, MaxLock time.Duration
 	// MaxAddresses is how many addresses are kept, of 32 bytes each, at once and for ever; a quarter of the places are for IPv4
 	// alone. Zero means DefaultLockoutAddresses; at most 2^24.
@@ -141,6 +142,9 @@ type burst struct {
 
 const burstQuiet = int64(10 * time.Minute)
 
+// longestLock bounds Lock too, which is the default of MaxLock: four times that is a time.Duration.
+const longestLock = 365 * 24 * time.Hour
+
 func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 	var errs []error
 	fault := func(bad bool, field string, v any) {
@@ -150,8 +154,8 @@ func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 	}
 	fault(cfg.Failures < 0 || cfg.Failures > 1<<20, "Failures", cfg.Failures)
 	fault(cfg.HalfLife < 0, "HalfLife", cfg.HalfLife)
-	fault(cfg.Lock < 0, "Lock", cfg.Lock)
-	fault(cfg.MaxLock < 0 || cfg.MaxLock > 365*24*time.Hour, "MaxLock", cfg.MaxLock)
+	fault(cfg.Lock < 0 || cfg.Lock > longestLock, "Lock", cfg.Lock)
+	fault(cfg.MaxLock < 0 || cfg.MaxLock > longestLock, "MaxLock", cfg.MaxLock)
 	fault(cfg.MaxAddresses < 0 || cfg.MaxAddresses > 1<<24, "MaxAddresses", cfg.MaxAddresses)
 	for i, p := range cfg.Exempt {
 		if !p.IsValid() {

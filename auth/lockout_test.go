@@ -512,6 +512,11 @@ func TestLockoutFaultsAreNamed(t *testing.T) {
 			t.Errorf("no word of %s: %v", want, err)
 		}
 	}
+	for lock, ok := range map[time.Duration]bool{365 * 24 * time.Hour: true, 100 * 365 * 24 * time.Hour: false} { // MaxLock is as long
+		if _, err := auth.New(auth.Config{Authenticator: authtest.Refuse(auth.ErrInvalid), Lockout: auth.Lockout{Lock: lock}}); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "Config.Lockout.Lock 876000h") {
+			t.Errorf("%v: %v", lock, err)
+		}
+	}
 }
 
 func TestManyRequestsAtOnceLockOnce(t *testing.T) {
