@@ -130,7 +130,7 @@ type lockout struct {
 	epoch  time.Time // of the times in bursts and alarms, ns
 	mu     sync.Mutex
 	bursts [512][8]burst
-	alarms [2]alarmRate
+	alarms map[AlarmKind]alarmRate
 }
 
 // burst is the wrong secrets that one address tried for one key. key is the keyed hash of both.
@@ -179,7 +179,7 @@ func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	l := &lockout{cfg: cfg, seed: maphash.MakeSeed(), epoch: time.Now()}
+	l := &lockout{cfg: cfg, seed: maphash.MakeSeed(), epoch: time.Now(), alarms: map[AlarmKind]alarmRate{}}
 	if !skip {
 		l.table = penalty.New(penalty.Config{
 			Clients:  max(cfg.MaxAddresses, 16), // the places that doc.go says an address has
@@ -242,17 +242,18 @@ type alarmRate struct {
 	suppressed int
 }
 
-func (l *lockout) mayAlarm(kind int, now int64) (suppressed int, ok bool) {
+func (l *lockout) mayAlarm(kind AlarmKind, now int64) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &l.alarms[kind]
-	if a.full = max(a.full, now) + int64(time.Second); a.full > now+int64(10*time.Second) {
-		a.full -= int64(time.Second)
+	a := l.alarms[kind]
+	if full := max(a.full, now) + int64(time.Second); full > now+int64(10*time.Second) {
 		a.suppressed++
-		return 0, false
+	} else {
+		suppressed, ok = a.suppressed, true
+		a = alarmRate{full: full}
 	}
-	suppressed, a.suppressed = a.suppressed, 0
-	return suppressed, true
+	l.alarms[kind] = a
+	return suppressed, ok
 }
 
 // shared is the address space between a provider and its customers (RFC 6598), which clusters use too.
@@ -356,7 +357,7 @@ func (g *Gate) failed(r *http.Request, err error) {
 	a, c := g.client(r)
 	key, now := clientKey(a), int64(time.Since(l.epoch))
 	if n := l.wrongSecret(key, e.KeyID, now); powerOfTen(n) {
-		g.alarm(r, key, 0, now, Alarm{Kind: AlarmWrongSecret, KeyID: e.KeyID, Failures: n})
+		g.alarm(r, key, now, Alarm{Kind: AlarmWrongSecret, KeyID: e.KeyID, Failures: n})
 	}
 	if l.table == nil || c == exempt {
 		return
@@ -370,7 +371,7 @@ func (g *Gate) failed(r *http.Request, err error) {
 	}
 	at := l.epoch.Add(time.Duration(now))
 	if length := l.table.Add(key, 1, at); length > 0 {
-		g.alarm(r, key, 1, now, Alarm{Kind: AlarmLocked, KeyID: e.KeyID, Failures: l.cfg.Failures, Until: at.Add(length)})
+		g.alarm(r, key, now, Alarm{Kind: AlarmLocked, KeyID: e.KeyID, Failures: l.cfg.Failures, Until: at.Add(length)})
 	}
 }
 
@@ -381,10 +382,13 @@ func powerOfTen(n int) bool {
 	return n == 1
 }
 
+// alarmTexts are what the log says of an alarm.
+var alarmTexts = map[AlarmKind]string{AlarmWrongSecret: "auth: wrong secret for an existing key", AlarmLocked: "auth: address locked out"}
+
 // alarm tells the hook and the log, unless there were too many.
-func (g *Gate) alarm(r *http.Request, key penalty.Key, kind int, now int64, a Alarm) {
+func (g *Gate) alarm(r *http.Request, key penalty.Key, now int64, a Alarm) {
 	var ok bool
-	if a.Suppressed, ok = g.lockout.mayAlarm(kind, now); !ok {
+	if a.Suppressed, ok = g.lockout.mayAlarm(a.Kind, now); !ok {
 		return
 	}
 	a.Prefix = key.Prefix(v6bits)
@@ -392,7 +396,7 @@ func (g *Gate) alarm(r *http.Request, key penalty.Key, kind int, now int64, a Al
 	if x := exchange.From(ctx); x != nil {
 		a.RequestID = x.ID()
 	}
-	g.log().LogAttrs(ctx, slog.LevelWarn, [...]string{"auth: wrong secret for an existing key", "auth: address locked out"}[kind], slog.Any("alarm", a))
+	g.log().LogAttrs(ctx, slog.LevelWarn, alarmTexts[a.Kind], slog.Any("alarm", a))
 	if g.onAlarm != nil {
 		g.onAlarm(ctx, a)
 	}
