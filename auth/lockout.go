@@ -203,14 +203,17 @@ func clientKey(a netip.Addr) penalty.Key {
 	return penalty.Unknown
 }
 
-// wrongSecret counts a failure with the id of a key and returns how many this burst has. Without an id it does the same work and
-// keeps nothing, so that the time of an answer tells less about which ids exist.
+// wrongSecret counts a failure with the id of a key and returns how many this burst has. Without an id there is none, and nothing to
+// lock. Which ids exist is no secret, and the alarm takes longer than this; that an unknown id takes as long as a wrong
+// secret is promised of the look-up (package apikey), which is over.
 func (l *lockout) wrongSecret(addr penalty.Key, id string, now int64) (n int) {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	maphash.WriteComparable(&h, addr)
-	h.WriteString(id)
-	key := h.Sum64()
+	if id == "" {
+		return 0
+	}
+	key := maphash.Comparable(l.seed, struct {
+		addr penalty.Key
+		id   string
+	}{addr, id})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	set := &l.bursts[key%uint64(len(l.bursts))]
@@ -224,9 +227,6 @@ func (l *lockout) wrongSecret(addr penalty.Key, id string, now int64) (n int) {
 		if b.last < at.last || b.n == 0 {
 			at = b // the one that was quiet for longest gives way
 		}
-	}
-	if id == "" {
-		return 0
 	}
 	if at.key != key || now-at.last > burstQuiet {
 		*at = burst{key: key}
