@@ -56,16 +56,22 @@
 // Clients whose address the trusted proxy's headers leave unclear (X-Forwarded-For and Forwarded contradict each other) have one score
 // together: they could otherwise escape by a header of their own. A peer without an address, on a Unix socket, has none.
 //
-// The table has a fixed size. When a new address finds none of its 16 places free, that of the lowest score gives way, decayed to the same
-// moment; a lock in force never does. Where all 16 are locks the failures of others are dropped and counted ([LockoutStats]): it fails
-// open, and neither grows nor refuses strangers.
+// The table has a fixed size. When a new address finds none of its 16 places free (12 for IPv6), that of the lowest score gives way,
+// decayed to the same moment; a lock in force never does. Where all of them are locks the failures of others are dropped and counted
+// ([LockoutStats]): it fails open, and neither grows nor refuses strangers. A quarter of the places are for IPv4 alone, so that the holder
+// of an IPv6 /32, who has more /64 than there are places, cannot fill the table for everybody.
+//
+// What IPv6 may take of it he can fill, and so can the holder of a /48 who has 12,288 of its /64 locked (in a table of the default size);
+// other guessers in IPv6 are not locked then. A /48 is never locked as one, as package validate/guard bans it: a lock refuses right
+// credentials too, and anybody with a few dozen /64 of a carrier or a campus could lock out all its users. Where that is wanted a guard in
+// front does it, for it counts the wrong credentials that a Gate refuses.
 //
 // # Cost
 //
 // A Gate adds to a bare handler what it takes to create the request's exchange and what the authenticator needs; on the way through it does
 // not read the body. The lock-out adds one atomic load while nobody is locked (no difference in BenchmarkLockout), and about 0.1
-// microseconds, a hash and a lock among 1024, while somebody is. ModelHandler reads it only for callers whose models are restricted, and
-// only when no room before it did.
+// microseconds, a hash and a lock among 64, while somebody is. ModelHandler reads it only for callers whose models are restricted, and only
+// when no room before it did.
 //
 // # Specifications
 //
