@@ -156,7 +156,7 @@ func reference(t *testing.T, salt, context, msg []byte) []byte {
 }
 
 func TestEveryWayOfWritingMakesWhatTheSpecificationSays(t *testing.T) {
-	for _, n := range lengths {
+	for _, n := range append(lengths, 48*chunk, 70*chunk+7) { // three workers have enough to do with 48
 		msg := text(n)
 		for _, workers := range []int{0, 1, 3} {
 			for name, write := range map[string]func(w *chunked.Writer) error{
@@ -480,8 +480,9 @@ func TestTheCounterEndsAtItsLastNumber(t *testing.T) {
 			if n, err := w.Write([]byte{1}); n != 0 || err != chunked.ErrTooLarge {
 				t.Errorf("%s: and more: %d %v", name, n, err)
 			}
-			if err := w.Close(); err != chunked.ErrTooLarge || out.Len() != 0 {
-				t.Errorf("%s: Close wrote %d bytes: %v", name, out.Len(), err)
+			before := out.Len()
+			if err := w.Close(); err != chunked.ErrTooLarge || out.Len() != before {
+				t.Errorf("%s: Close wrote %d bytes: %v", name, out.Len()-before, err)
 			}
 		}
 		// A full chunk of the last number, made with the key: genuine, but nothing could follow it.
@@ -763,8 +764,36 @@ func TestAWriterAndAReaderThatAreGivenUpLeaveNoGoroutine(t *testing.T) {
 		if _, err := r.Read(make([]byte, 100*chunk)); err != nil {
 			t.Error(err)
 		}
+		if _, err := r.WriteTo(&failing{room: 3 * chunk, err: errBroken}); err != errBroken {
+			t.Error(err)
+		}
+		if _, err := r.Read(make([]byte, 1)); err != errBroken {
+			t.Error(err)
+		}
+		for name, do := range map[string]func(){
+			"ReadFrom": func() { _, _ = newWriter(t, io.Discard, nil, context, 3).ReadFrom(panicking{}) },
+			"WriteTo": func() {
+				if r, err = chunked.NewReader(bytes.NewReader(ct), key, context, 3); err == nil {
+					_, _ = r.WriteTo(panicking{})
+				}
+			},
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: a panic was lost", name)
+					}
+				}()
+				do()
+			}()
+		}
 	})
 }
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error)  { panic("read") }
+func (panicking) Write([]byte) (int, error) { panic("write") }
 
 // zeros is a source without an end.
 type zeros struct{}
