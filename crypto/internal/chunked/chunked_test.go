@@ -188,6 +188,9 @@ func TestEveryWayOfWritingMakesWhatTheSpecificationSays(t *testing.T) {
 					return errors.Join(err, err2)
 				},
 			} {
+				if raced.Enabled && (n > 48*chunk || n > chunk+1 && name == "pieces of 57") {
+					continue // slow, and no different
+				}
 				var out bytes.Buffer
 				w := newWriter(t, &out, []byte("prefix"), context, workers)
 				if err := errors.Join(write(w), w.Close()); err != nil {
@@ -231,7 +234,7 @@ func TestEveryWayOfReadingGivesTheMessage(t *testing.T) {
 }
 
 func TestTheReaderKeepsTheContractOfIO(t *testing.T) {
-	for _, n := range []int{0, 100, chunk, 3*chunk + 5} {
+	for _, n := range []int{0, 100, chunk, chunk + 5} {
 		msg := text(n)
 		ct := encrypt(t, msg)
 		for _, workers := range []int{1, 2} {
@@ -242,6 +245,9 @@ func TestTheReaderKeepsTheContractOfIO(t *testing.T) {
 			if err := iotest.TestReader(r, msg); err != nil {
 				t.Error(err)
 			}
+		}
+		if raced.Enabled && n > 100 {
+			continue // it reads single bytes, for each of which a chunk is decrypted
 		}
 		at, err := chunked.NewReaderAt(bytes.NewReader(ct), 0, int64(len(ct)), key, context)
 		if err != nil {
@@ -770,24 +776,78 @@ func TestAWriterAndAReaderThatAreGivenUpLeaveNoGoroutine(t *testing.T) {
 		if _, err := r.Read(make([]byte, 1)); err != errBroken {
 			t.Error(err)
 		}
-		for name, do := range map[string]func(){
-			"ReadFrom": func() { _, _ = newWriter(t, io.Discard, nil, context, 3).ReadFrom(panicking{}) },
-			"WriteTo": func() {
-				if r, err = chunked.NewReader(bytes.NewReader(ct), key, context, 3); err == nil {
-					_, _ = r.WriteTo(panicking{})
-				}
-			},
-		} {
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Errorf("%s: a panic was lost", name)
-					}
-				}()
-				do()
-			}()
+		if panics := func() (yes bool) {
+			defer func() { yes = recover() != nil }()
+			r, err := chunked.NewReader(bytes.NewReader(ct), key, context, 3)
+			if err == nil {
+				_, err = r.WriteTo(panicking{})
+			}
+			t.Error(err)
+			return false
+		}; !panics() {
+			t.Error("a panic was lost")
 		}
 	})
+}
+
+// A deferred Close runs while a panic goes by. If it went on where the Writer stands, it might encrypt two texts under one nonce.
+func TestNothingIsWrittenAfterAPanic(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		for name, do := range map[string]func(w *chunked.Writer){
+			"of the source": func(w *chunked.Writer) {
+				_, _ = w.ReadFrom(io.MultiReader(bytes.NewReader(text(100*chunk+1)), panicking{}))
+			},
+			"of the destination": func(w *chunked.Writer) { _, _ = w.Write(text(100 * chunk)) },
+			"of it in ReadFrom":  func(w *chunked.Writer) { _, _ = w.ReadFrom(bytes.NewReader(text(100 * chunk))) },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				var dst io.Writer = &out
+				if name != "of the source" {
+					dst = &panicsOnce{w: &out}
+				}
+				w := newWriter(t, dst, nil, context, workers)
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Errorf("a panic %s was lost", name)
+						}
+					}()
+					do(w)
+				}()
+				before := out.Len()
+				if workers == 1 && name == "of the source" {
+					// Nothing is uncertain here: the message goes on or ends.
+					if err := w.Close(); err != nil {
+						t.Error(err)
+					}
+					if got, err := decrypt(out.Bytes(), 1); err != nil || !bytes.Equal(got, text(100*chunk + 1)[:100*chunk]) {
+						t.Errorf("%d bytes, %v", len(got), err)
+					}
+					return
+				}
+				if _, err := w.Write(text(10 * chunk)); err == nil {
+					t.Errorf("%s, %d workers: written to", name, workers)
+				}
+				if err := w.Close(); err == nil || out.Len() != before {
+					t.Errorf("%s, %d workers: Close wrote %d bytes", name, workers, out.Len()-before)
+				}
+			})
+		}
+	}
+}
+
+type panicsOnce struct {
+	w    io.Writer
+	done bool
+}
+
+func (p *panicsOnce) Write(b []byte) (int, error) {
+	if !p.done {
+		p.done = true
+		panic("write")
+	}
+	return p.w.Write(b)
 }
 
 type panicking struct{}
@@ -830,7 +890,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
 		}},
-		"ReadFrom by 2 workers": {2*270<<10 + size/(2*256<<10)*400, func() error {
+		"ReadFrom by 2 workers": {2*256<<10 + 160<<10, func() error {
 			w := newWriter(t, io.Discard, nil, context, 2)
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
@@ -844,7 +904,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		workers int
 		most    uint64
-	}{"WriteTo": {1, 256 << 10}, "WriteTo by 2 workers": {2, 2*530<<10 + size/(2*256<<10)*500}} {
+	}{"WriteTo": {1, 256 << 10}, "WriteTo by 2 workers": {2, 2*512<<10 + 384<<10}} {
 		pr, pw := io.Pipe()
 		go func() {
 			w := newWriter(t, pw, nil, context, 1)

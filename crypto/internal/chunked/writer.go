@@ -2,6 +2,7 @@ package chunked
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -38,6 +39,10 @@ func NewWriter(w io.Writer, prefix []byte, key *[KeySize]byte, context []byte, w
 	copy(x.buf[x.head-commitmentSize:], s.commitment[:])
 	return x, nil
 }
+
+// errInterrupted is what a Writer has left to say when somebody else's code has panicked in the middle of it. Going on, if only by a
+// deferred Close, could use the number of a chunk twice, which must never happen.
+var errInterrupted = errors.New("chunked: the writer was interrupted by a panic")
 
 // Write encrypts p. It returns how many bytes of p were taken before an error; an error is final, and its message not usable.
 func (w *Writer) Write(p []byte) (n int, err error) {
@@ -111,7 +116,8 @@ func (w *Writer) readParallel(r io.Reader) (n int64, err error) {
 		return n, w.result(err)
 	}
 	next := w.first
-	var full error // ErrTooLarge, behind what still has its place
+	var werr, full error   // full is ErrTooLarge, behind what still has its place
+	w.err = errInterrupted // if r panics, w.first is not true any more
 	inParallel(w.workers, func(j *job) bool {
 		j.first, j.full = next, 0
 		for j.full < jobChunks {
@@ -141,11 +147,10 @@ func (w *Writer) readParallel(r io.Reader) (n int64, err error) {
 			w.s.seal(nonce, j.first+uint64(i), b, b[:ChunkSize])
 		}
 	}, func(j *job) bool {
-		_, w.err = write(w.w, j.sealed[:j.full*sealedSize])
-		return w.err == nil
+		_, werr = write(w.w, j.sealed[:j.full*sealedSize])
+		return werr == nil
 	})
-	w.first = next
-	if w.err == nil {
+	if w.first, w.err = next, werr; w.err == nil {
 		w.err = full
 	}
 	return n, w.result(err)
@@ -178,6 +183,7 @@ func (w *Writer) complete(msg []byte) {
 // flush writes the header, if it was not, and n bytes of chunks.
 func (w *Writer) flush(n int) {
 	head := len(w.buf) - len(w.chunks)
+	w.err = errInterrupted
 	_, w.err = write(w.w, w.buf[head-w.head:head+n])
 	w.head, w.first, w.full = 0, w.first+uint64(w.full), 0
 }
