@@ -494,13 +494,18 @@ func TestTheCounterEndsAtItsLastNumber(t *testing.T) {
 		// A full chunk of the last number, made with the key: genuine, but nothing could follow it.
 		head := encrypt(t, nil)[:header]
 		bad := slices.Concat(head, sealedChunk(head[:24], last-1, text(chunk)), sealedChunk(head[:24], last, text(chunk)), make([]byte, 16))
-		r, err := chunked.NewReader(bytes.NewReader(bad), key, context, workers)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Skip(last - 1)
-		if got, err := io.ReadAll(r); err != chunked.ErrInvalid || len(got) != chunk {
-			t.Errorf("beyond the last number: %d bytes, %v", len(got), err)
+		for name, read := range map[string]func(r *chunked.Reader) (int, error){
+			"Read":    func(r *chunked.Reader) (int, error) { b, err := io.ReadAll(r); return len(b), err },
+			"WriteTo": func(r *chunked.Reader) (int, error) { n, err := r.WriteTo(io.Discard); return int(n), err },
+		} {
+			r, err := chunked.NewReader(bytes.NewReader(bad), key, context, workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Skip(last - 1)
+			if n, err := read(r); err != chunked.ErrInvalid || n != chunk {
+				t.Errorf("beyond the last number, %s: %d bytes, %v", name, n, err)
+			}
 		}
 	}
 	for _, size := range []int64{header + chunked.MaxChunks*sealed + 16, 1<<63 - 1} {

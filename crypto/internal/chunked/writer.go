@@ -201,7 +201,6 @@ func (w *Writer) Close() error {
 		w.s.seal(&w.nonce, w.first+uint64(w.full), last, last[:w.part])
 		w.flush(end)
 	}
-	clear(w.buf)
 	w.w, w.s, w.buf, w.chunks = nil, nil, nil, nil
 	return w.err
 }
