@@ -25,15 +25,3 @@ func KeysHeld(e *Envelope) int {
 	}
 	return len(keys)
 }
-
-// EncodeKeyring returns the content of a keyring file.
-func EncodeKeyring(k *Keyring) []byte { return k.encode() }
-
-// DecodeKeyring reads the content of a keyring file.
-func DecodeKeyring(data []byte) (*Keyring, error) {
-	cfg, err := decodeKeyring(data)
-	if err != nil {
-		return nil, err
-	}
-	return New(cfg)
-}

@@ -1,55 +1,52 @@
 package seal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
-	"github.com/mantlet-go/mantlet/internal/jsonscan"
 	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
 
-const (
-	fileFormat  = "mantlet-seal-keyring"
-	fileVersion = "1"
-	// maxKeyringFile is room for some 20,000 keys.
-	maxKeyringFile = 4 << 20
-)
+// maxKeyringFile is room for some 40,000 keys.
+const maxKeyringFile = 4 << 20
 
-// ReadKeyringFile reads a Keyring from a file that CreateKeyringFile or UpdateKeyringFile has written. It refuses a file that is not
-// regular (a symbolic link is not), not of mode 0600 or less, of another user than root and the one of this process, in a directory
-// that others may write to, larger than 4 MiB, or not exactly of this form (any order of members and keys, any JSON white space):
+// ReadKeyringFile reads a Keyring from a file that holds the text of Keyring.Reveal. It refuses a file that is not regular (a symbolic link
+// is not), that others than its owner may read or write, of another user than root and the one of this process, in a directory that
+// others may write to, larger than 4 MiB, or that ParseKeyring refuses. If it begins with the line that CreateKeyringFile writes,
 //
-//	{
-//	 "format": "mantlet-seal-keyring",
-//	 "version": 1,
-//	 "keys": [
-//	  {"id": "92b24aeb", "state": "primary", "created": "2026-11-25T12:00:00Z", "key": "mantlet-seal-v1_92b24aeb_..."},
-//	  {"id": "0c6e5f9a", "state": "destroyed"}
-//	 ]
-//	}
+//	# mantlet seal keyring of 5 keys
 //
-// A key has id, state and key, as String and Reveal write them, a destroyed one id and state; created (RFC 3339) may be missing. Unknown
-// members, members given twice, and names in another case are refused. The error never shows a key. If there is no file it wraps
-// fs.ErrNotExist.
+// as many lines of keys must follow: a copy that was cut short is not taken for a smaller ring. The error never shows a key. If
+// there is no file it wraps fs.ErrNotExist.
 func ReadKeyringFile(path string) (*Keyring, error) {
 	data, _, err := privatefile.Read(path, maxKeyringFile, nil)
 	if err != nil {
 		return nil, aboutFile(path, err)
 	}
 	defer clear(data)
-	cfg, err := decodeKeyring(data)
+	k, err := decodeKeyringFile(string(data))
 	if err != nil {
 		return nil, aboutFile(path, err)
 	}
-	k, err := New(cfg)
+	return k, nil
+}
+
+const fileLine = "# mantlet seal keyring of "
+
+func decodeKeyringFile(text string) (*Keyring, error) {
+	k, err := ParseKeyring(text)
 	if err != nil {
-		return nil, aboutFile(path, err)
+		return nil, err
+	}
+	if count, ok := strings.CutPrefix(text, fileLine); ok {
+		count, _, _ = strings.Cut(count, "\n")
+		if want := fmt.Sprintf("%d keys", len(k.Keys())); count != want {
+			return nil, fmt.Errorf("has %s, which is not what its first line says; has it been cut?", want)
+		}
 	}
 	return k, nil
 }
@@ -60,9 +57,10 @@ func CreateKeyringFile(path string, k *Keyring) error {
 	return writeKeyring(path, k, privatefile.Create)
 }
 
-// UpdateKeyringFile reads the Keyring of a file, has change change it, and puts a new file in the place of the old one, if change returns
-// nil: readers see the one or the other whole, also after a power cut. Writers wait for each other, until ctx ends, by a lock
-// on a file beside it, named like it with ".lock" appended (on Windows and Plan 9 only you can see to that). So a key is replaced in steps:
+// UpdateKeyringFile reads the Keyring of a file, has change change it, and puts a new file in the place of the old one, without its
+// comments, if change returns nil: readers see the one or the other whole, also after a power cut. Writers wait for each other, until
+// ctx ends, by a lock on a file beside it, named like it with ".lock" appended (on Windows and Plan 9 only you can see to that). So
+// a key is replaced in steps:
 //
 //	err := seal.UpdateKeyringFile(ctx, path, func(ring *seal.Keyring) error { return ring.Add(seal.GenerateKey(), time.Now()) })
 //
@@ -114,23 +112,11 @@ func (k *Keyring) ReloadFile(path string) error {
 // ErrRollback is wrapped in a *KeyError when a file to reload lacks a key of the ring, or has one alive that was destroyed.
 var ErrRollback = errors.New("seal: the file is older than the ring, or not its own: key")
 
-// KeyringFromEnv reads a Keyring from the environment variable of that name: keys as Reveal writes them, separated by white space, the
-// first one primary, the others decrypt-only. Every process of the same user can read a process's environment, children inherit it,
-// and crash reports show it: prefer a file. The error never shows a key.
+// KeyringFromEnv reads a Keyring from the environment variable of that name, which holds the text of Keyring.Reveal; for one key that is
+// "primary - mantlet-seal-v1_...". Every process of the same user can read a process's environment, children inherit it, and crash
+// reports show it: prefer a file. The error never shows a key.
 func KeyringFromEnv(name string) (*Keyring, error) {
-	var cfg Config
-	for i, text := range strings.Fields(os.Getenv(name)) {
-		key, err := ParseKey(text)
-		if err != nil {
-			return nil, fmt.Errorf("seal: key %d of environment variable %s: %w", i+1, name, err)
-		}
-		state := DecryptOnly
-		if i == 0 {
-			state = Primary
-		}
-		cfg.Keys = append(cfg.Keys, RingKey{Key: key, State: state})
-	}
-	k, err := New(cfg)
+	k, err := ParseKeyring(os.Getenv(name))
 	if err != nil {
 		return nil, fmt.Errorf("seal: environment variable %s: %w", name, err)
 	}
@@ -149,13 +135,11 @@ func writeKeyring(path string, k *Keyring, put func(string, []byte) error) error
 	if k.Primary() == (ID{}) {
 		return ErrNoPrimary
 	}
-	data := k.encode()
+	text := fmt.Sprintf("%s%d keys\n", fileLine, len(k.Keys())) + k.Reveal()
+	data := []byte(text)
 	defer clear(data)
 	// Read what will be read back before it replaces anything.
-	cfg, err := decodeKeyring(data)
-	if err == nil {
-		_, err = New(cfg)
-	}
+	_, err := decodeKeyringFile(text)
 	if err == nil && len(data) > maxKeyringFile {
 		err = fmt.Errorf("would grow beyond %d bytes", maxKeyringFile)
 	}
@@ -166,112 +150,4 @@ func writeKeyring(path string, k *Keyring, put func(string, []byte) error) error
 		return aboutFile(path, err)
 	}
 	return nil
-}
-
-// encode returns the content of a file. None of its strings needs an escape.
-func (k *Keyring) encode() []byte {
-	r := k.load()
-	infos := k.Keys()
-	b := bytes.NewBuffer(make([]byte, 0, 256+256*len(infos))) // without growing, which would leave copies behind
-	fmt.Fprintf(b, "{\n \"format\": %q,\n \"version\": %s,\n \"keys\": [", fileFormat, fileVersion)
-	for i, info := range infos {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(b, "\n  {\"id\": %q, \"state\": %q", info.ID, info.State)
-		if !info.Created.IsZero() {
-			fmt.Fprintf(b, ", \"created\": %q", info.Created.UTC().Format(time.RFC3339Nano))
-		}
-		if e := r.keys[info.ID]; e != nil && e.State != Destroyed {
-			fmt.Fprintf(b, ", \"key\": %q", e.key.Reveal())
-		}
-		b.WriteByte('}')
-	}
-	b.WriteString("\n ]\n}\n")
-	return b.Bytes()
-}
-
-// decodeKeyring reads the content of a file. What one reader would overlook another might use, so it takes nothing that encode would not
-// write, but for order and white space.
-func decodeKeyring(data []byte) (Config, error) {
-	if len(data) == 0 {
-		return Config{}, errors.New("is empty")
-	}
-	v := keyringVisitor{data: data}
-	limits := jsonscan.Limits{Bytes: -1, Depth: 3, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: 128, KeyLen: 16}
-	if err := jsonscan.Scan(data, &limits, &v); err != nil {
-		return Config{}, err
-	}
-	if !v.format || !v.version || !v.list {
-		return Config{}, fmt.Errorf("not a file of format %q version %s with keys", fileFormat, fileVersion)
-	}
-	return v.cfg, nil
-}
-
-type keyringVisitor struct {
-	data                  []byte
-	format, version, list bool
-	cfg                   Config
-	key                   RingKey
-	has                   map[string]bool
-}
-
-// Visit implements jsonscan.Visitor.
-func (v *keyringVisitor) Visit(p *jsonscan.Path, kind jsonscan.Kind, start, end int) error {
-	raw := v.data[start:end]
-	text := ""
-	if kind == jsonscan.String {
-		text = string(raw[1 : len(raw)-1]) // a text with an escape is none that is written here
-	}
-	n := len(v.cfg.Keys) + 1
-	switch {
-	case p.Depth() == 0 && (kind == jsonscan.ObjectStart || kind == jsonscan.ObjectEnd):
-	case p.Is("format") && text == fileFormat:
-		v.format = true
-	case p.Is("version") && string(raw) == fileVersion:
-		v.version = true
-	case p.Is("keys") && (kind == jsonscan.ArrayStart || kind == jsonscan.ArrayEnd):
-		v.list = true
-	case p.Is("keys", "*") && kind == jsonscan.ObjectStart:
-		v.key, v.has = RingKey{}, map[string]bool{}
-	case p.Is("keys", "*") && kind == jsonscan.ObjectEnd:
-		if !v.has["id"] || !v.has["state"] || v.has["key"] == (v.key.State == Destroyed) {
-			return fmt.Errorf("key %d lacks a member, or is destroyed and not gone", n)
-		}
-		v.cfg.Keys = append(v.cfg.Keys, v.key)
-	case p.Depth() == 3 && kind == jsonscan.String && v.list:
-		name, _ := p.Key(2)
-		if err := v.member(string(name), text); err != nil {
-			return fmt.Errorf("key %d: %w", n, err)
-		}
-		v.has[string(name)] = true
-	default:
-		return errors.New("a member is unknown or of the wrong type, format or version")
-	}
-	return nil
-}
-
-func (v *keyringVisitor) member(name, text string) (err error) {
-	switch name {
-	case "id":
-		v.key.ID, err = ParseID(text)
-	case "state":
-		for s, want := range stateNames {
-			if text == want {
-				v.key.State = State(s)
-				return nil
-			}
-		}
-		err = errors.New("unknown state")
-	case "created":
-		v.key.Created, err = time.Parse(time.RFC3339Nano, text)
-		if err != nil || v.key.Created.IsZero() {
-			err = errors.New("created is no time of RFC 3339")
-		}
-	case "key":
-		v.key.Key, err = ParseKey(text)
-	default:
-		err = errors.New("unknown member")
-	}
-	return err
 }
