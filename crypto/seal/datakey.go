@@ -37,7 +37,7 @@ type envelope struct {
 	current *dataKey // seals; nil before the first one and after its time
 	fetch   *call    // of the next one
 	retryAt time.Time
-	failure error // of the last fetch; nil after a success
+	failure error // of the last fetch that failed
 
 	cache   map[[sha256.Size]byte]*list.Element // of *dataKey
 	order   list.List                           // used last first
@@ -147,7 +147,7 @@ func (x *envelope) fetchKey(now time.Time) (*call, error) {
 	if x.fetch != nil {
 		return x.fetch, nil
 	}
-	if x.failure != nil && now.Before(x.retryAt) {
+	if now.Before(x.retryAt) {
 		return nil, x.unavailable(x.first, x.failure, x.retryAt.Sub(now))
 	}
 	select {
@@ -165,7 +165,6 @@ func (x *envelope) fetchKey(now time.Time) (*call, error) {
 			x.failed(time.Now(), f.err)
 			return
 		}
-		x.failure = nil
 		x.replace(f.key)
 		x.remember(f.key)
 		x.wake(f.key.born.Add(x.cfg.MaxAge))

@@ -332,6 +332,47 @@ func TestAMessageLargerThanAKeyMaySealIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestAKeySealsNoMessageThatWouldPassItsLimit(t *testing.T) {
+	s := newService(t)
+	e := envelopeOf(t, s, seal.EnvelopeConfig{MaxBytes: 100})
+	if _, err := e.Seal(t.Context(), nil, make([]byte, 40), here); err != nil {
+		t.Fatal(err)
+	}
+	s.wrapping(down)
+	_, err := e.Seal(t.Context(), nil, make([]byte, 61), here)
+	unavailable(t, err, errDown)
+	if _, err := e.Seal(t.Context(), nil, make([]byte, 60), here); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAgeCountsAlsoWhenTheTimerIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		other := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
+		for _, cacheKeys := range []int{0, -1} {
+			e := envelopeOf(t, s, seal.EnvelopeConfig{CacheKeys: cacheKeys, SkipUnwrapCheck: true})
+			seal.StopSweep(e)
+			own := sealed(t, e, "x")
+			opens(t, e, other, "x")
+			time.Sleep(time.Hour - 1)
+			w, u := s.wraps.Load(), s.unwraps.Load()
+			opens(t, e, own, "x")
+			if cacheKeys == 0 {
+				opens(t, e, other, "x")
+			}
+			s.counts(t, w, u)
+			time.Sleep(1)
+			opens(t, e, own, "x")
+			opens(t, e, other, "x")
+			s.counts(t, w, u+2)
+			if again := sealed(t, e, "x"); bytes.Equal(again[:88], own[:88]) {
+				t.Error("sealed under a key whose time is over")
+			}
+		}
+	})
+}
+
 func TestWhileTheServiceIsDownTheKeyServesToItsEndAndNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
@@ -498,24 +539,68 @@ func TestAServiceThatNeverReturnsGathersNoGoroutinesWithoutEnd(t *testing.T) {
 }
 
 func TestWhatComesTooLateIsNotUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(t)
-		late := func(context.Context, []byte) ([]byte, error) {
-			time.Sleep(5 * time.Second)
+	after := func(d time.Duration) answer {
+		return func(context.Context, []byte) ([]byte, error) {
+			time.Sleep(d)
 			return nil, nil
 		}
-		s.wrapping(late)
-		e := envelopeOf(t, s, seal.EnvelopeConfig{Timeout: time.Second, SkipUnwrapCheck: true})
-		_, err := e.Seal(t.Context(), nil, nil, here)
-		unavailable(t, err, nil)
-		s.wrapping(up)
-		time.Sleep(time.Second)
-		box := sealed(t, e, "x")
-		time.Sleep(10 * time.Second)
-		if again := sealed(t, e, "x"); !bytes.Equal(again[:11+77], box[:11+77]) {
-			t.Error("a key that came too late has replaced the current one")
-		}
-		s.counts(t, 2, 0)
+	}
+	cfg := seal.EnvelopeConfig{Timeout: time.Second, SkipUnwrapCheck: true}
+	t.Run("when the next one was fetched", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(t)
+			s.wrapping(after(5 * time.Second))
+			e := envelopeOf(t, s, cfg)
+			_, err := e.Seal(t.Context(), nil, nil, here)
+			unavailable(t, err, nil)
+			s.wrapping(up)
+			time.Sleep(time.Second)
+			box := sealed(t, e, "x")
+			time.Sleep(10 * time.Second)
+			if again := sealed(t, e, "x"); !bytes.Equal(again[:88], box[:88]) {
+				t.Error("a key that came too late has replaced the current one")
+			}
+			s.counts(t, 2, 0)
+		})
+	})
+	t.Run("while the next one is fetched", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(t)
+			s.wrapping(after(2500 * time.Millisecond))
+			e := envelopeOf(t, s, cfg)
+			_, err := e.Seal(t.Context(), nil, nil, here)
+			unavailable(t, err, nil)
+			time.Sleep(time.Second)
+			s.wrapping(after(900 * time.Millisecond)) // from 2 s to 2.9 s
+			var wg sync.WaitGroup
+			wg.Go(func() { sealed(t, e, "x") })
+			time.Sleep(600 * time.Millisecond)
+			sealed(t, e, "x") // at 2.6 s
+			wg.Wait()
+			sealed(t, e, "x")
+			s.counts(t, 2, 0)
+		})
+	})
+	t.Run("when nobody asks any more", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(t)
+			s.wrapping(after(5 * time.Second))
+			e := envelopeOf(t, s, cfg)
+			_, err := e.Seal(t.Context(), nil, nil, here)
+			unavailable(t, err, nil)
+			time.Sleep(10 * time.Second)
+			s.wrapping(up)
+			box := sealed(t, e, "x")
+			s.counts(t, 2, 0)
+			s.unwrapping(after(5 * time.Second))
+			other := envelopeOf(t, s, cfg)
+			_, err = other.Open(t.Context(), nil, box, here)
+			unavailable(t, err, nil)
+			time.Sleep(10 * time.Second)
+			s.unwrapping(up)
+			opens(t, other, box, "x")
+			s.counts(t, 2, 2)
+		})
 	})
 }
 
@@ -564,6 +649,64 @@ func TestGarbageOfAServiceIsAnOutage(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What the check of Unwrap would not find, or is not asked to.
+func TestAWrappedKeyIsLookedAt(t *testing.T) {
+	echo := func(_ context.Context, b []byte) ([]byte, error) { return bytes.Clone(b), nil }
+	s := newService(t)
+	s.wrapping(echo)
+	s.unwrapping(echo)
+	_, err := envelopeOf(t, s, seal.EnvelopeConfig{}).Seal(t.Context(), nil, nil, here)
+	unavailable(t, err, nil)
+	for _, n := range []int{0, seal.MaxWrappedKey + 1, 1<<16 + 77} {
+		s.wrapping(func(context.Context, []byte) ([]byte, error) { return make([]byte, n), nil })
+		_, err := envelopeOf(t, s, seal.EnvelopeConfig{SkipUnwrapCheck: true}).Seal(t.Context(), nil, nil, here)
+		unavailable(t, err, nil)
+	}
+	s.wrapping(func(context.Context, []byte) ([]byte, error) { return make([]byte, seal.MaxWrappedKey), nil })
+	box, err := envelopeOf(t, s, seal.EnvelopeConfig{SkipUnwrapCheck: true}).Seal(t.Context(), nil, nil, here)
+	if err != nil || len(box) != seal.EnvelopeOverhead+seal.MaxWrappedKey {
+		t.Errorf("%d bytes, %v", len(box), err)
+	}
+	// The right key, and a byte more.
+	s.wrapping(up)
+	s.unwrapping(up)
+	box = sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
+	e := envelopeOf(t, &service{kek: more{s.kek}}, seal.EnvelopeConfig{})
+	_, err = e.Open(t.Context(), nil, box, here)
+	unavailable(t, err, nil)
+}
+
+type more struct{ seal.KEK }
+
+func (k more) Unwrap(ctx context.Context, blob, aad []byte) ([]byte, error) {
+	dek, err := k.KEK.Unwrap(ctx, blob, aad)
+	return append(dek, 0), err
+}
+
+func TestWhatCannotBeABoxCostsNoCall(t *testing.T) {
+	s := newService(t)
+	box := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "")
+	e := envelopeOf(t, s, seal.EnvelopeConfig{})
+	n := s.unwraps.Load()
+	long := append(bytes.Clone(box), make([]byte, 20_000)...)
+	binary.BigEndian.PutUint16(long[9:], seal.MaxWrappedKey+1)
+	none := bytes.Clone(box)
+	binary.BigEndian.PutUint16(none[9:], 0)
+	for _, bad := range [][]byte{box[:len(box)-1], box[:88], box[:11], long, none} {
+		if _, err := e.Open(t.Context(), nil, bad, here); err != seal.ErrInvalid {
+			t.Error(err)
+		}
+	}
+	for _, bad := range [][]byte{box[:87], box[:11], long, none} {
+		if _, err := e.NewReader(t.Context(), bytes.NewReader(append([]byte{5}, bad[1:]...)), here); err != seal.ErrInvalid {
+			t.Error(err)
+		}
+	}
+	if got := s.unwraps.Load() - n; got != 0 {
+		t.Errorf("%d calls", got)
 	}
 }
 
@@ -629,6 +772,12 @@ func TestTheCacheIsBounded(t *testing.T) {
 	if n := calls(all(boxes[11:])); n != 0 {
 		t.Errorf("%d calls for nine of the ten used last", n)
 	}
+	opens(t, e, boxes[11], "x")
+	opens(t, e, boxes[1], "x") // evicts the one that was used least recently, which is another now
+	if n := calls(all(boxes[11:12])); n != 0 {
+		t.Errorf("%d calls for the one used last", n)
+	}
+	all(boxes[11:])()
 	// Made-up keys of a stranger evict nothing.
 	for i := range 1000 {
 		bad := bytes.Clone(boxes[19])
@@ -737,7 +886,7 @@ func TestTheRingOfAKEKRotatesUnderItsEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	opens(t, e, box, "x")
-	if _, err := e.Open(t.Context(), nil, stale, here); !errors.Is(err, seal.ErrKeyDisabled) {
+	if _, err := e.Open(t.Context(), nil, stale, here); !errors.Is(err, seal.ErrKeyDisabled) || errors.Is(err, seal.ErrUnavailable) {
 		t.Errorf("%v; want the ring's own word", err)
 	}
 	_, err = envelopeOf(t, seal.NewRingKEK(nil), seal.EnvelopeConfig{}).Seal(t.Context(), nil, nil, here)
@@ -757,11 +906,15 @@ func TestCloseEndsEverything(t *testing.T) {
 			waiting <- err
 		}()
 		synctest.Wait()
+		at := time.Now()
 		if err := e.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if err := <-waiting; err != seal.ErrClosed {
 			t.Errorf("who was waiting: %v", err)
+		}
+		if d := time.Since(at); d != 0 {
+			t.Errorf("the call was cancelled after %v", d)
 		}
 		if err := e.Close(t.Context()); err != nil {
 			t.Errorf("a second time: %v", err)
@@ -794,6 +947,30 @@ func TestKeysWhoseTimeIsOverAreOverwritten(t *testing.T) {
 			if n := seal.KeysHeld(e); n != c.keys {
 				t.Errorf("%v later %d keys are held, want %d", c.after, n, c.keys)
 			}
+		}
+	})
+}
+
+func TestAKeyThatWasReplacedIsOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		e := envelopeOf(t, s, seal.EnvelopeConfig{CacheKeys: -1})
+		sealed(t, e, "x")
+		first := seal.Current(e)
+		if first() || seal.KeysHeld(e) != 1 {
+			t.Error("the key in use was overwritten")
+		}
+		time.Sleep(31 * time.Minute)
+		sealed(t, e, "x")
+		synctest.Wait() // for its successor
+		second := seal.Current(e)
+		if !first() || second() {
+			t.Error("overwritten: the old key", first(), "the new one", second())
+		}
+		time.Sleep(time.Hour) // and nobody asks for it
+		synctest.Wait()
+		if !second() || seal.KeysHeld(e) != 0 {
+			t.Error("a key whose time is over is held")
 		}
 	})
 }
@@ -880,6 +1057,30 @@ func TestStreamsThroughAnEnvelope(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errDown }
+
+func TestAStreamUnderAKeyThatWasReplacedOpensFromTheCache(t *testing.T) {
+	if fips140.Enforced() {
+		t.Skip("streams cannot be made under GODEBUG=fips140=only")
+	}
+	s := newService(t)
+	e := envelopeOf(t, s, seal.EnvelopeConfig{MaxBytes: 100})
+	var file bytes.Buffer
+	w, err := e.NewWriter(t.Context(), &file, here)
+	if err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	if box, err := e.Seal(t.Context(), nil, make([]byte, 100), here); err != nil || bytes.Equal(box[1:88], file.Bytes()[1:88]) {
+		t.Fatal("under the same key", err)
+	}
+	n := s.unwraps.Load()
+	r, err := e.NewReader(t.Context(), &file, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); err != nil || s.unwraps.Load() > n+1 { // the next key may have been checked meanwhile
+		t.Error(err)
+	}
+}
 
 func TestTheBytesOfAStreamCount(t *testing.T) {
 	if fips140.Enforced() {
@@ -1040,6 +1241,30 @@ func BenchmarkEnvelope(b *testing.B) {
 			if _, err := e.Open(context.Background(), nil, box, here); err != seal.ErrInvalid {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+func TestATurnThatIsNotNeededIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		var boxes [][]byte
+		for range 5 {
+			boxes = append(boxes, sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x"))
+		}
+		s.unwrapping(func(context.Context, []byte) ([]byte, error) {
+			time.Sleep(time.Second)
+			return nil, nil
+		})
+		e := envelopeOf(t, s, seal.EnvelopeConfig{MaxCalls: 1, Timeout: time.Minute})
+		n := s.unwraps.Load()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() { opens(t, e, boxes[i/4], "x") })
+		}
+		wg.Wait()
+		if n := s.unwraps.Load() - n; n != 5 {
+			t.Errorf("%d calls for five keys", n)
 		}
 	})
 }

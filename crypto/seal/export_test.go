@@ -1,5 +1,7 @@
 package seal
 
+import "time"
+
 // KeyOf returns the key of known bytes.
 func KeyOf(secret [32]byte) Key { return newKey(&secret) }
 
@@ -24,4 +26,28 @@ func KeysHeld(e *Envelope) int {
 		}
 	}
 	return len(keys)
+}
+
+// Current returns the data key that seals, as a function that reports whether it was overwritten.
+func Current(e *Envelope) (wiped func() bool) {
+	x := e.in()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	k := x.current
+	return func() bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return k.wiped()
+	}
+}
+
+// StopSweep makes an Envelope keep keys whose time is over, as if its timer were late.
+func StopSweep(e *Envelope) {
+	x := e.in()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sweep != nil {
+		x.sweep.Stop()
+	}
+	x.sweepAt = time.Now() // earlier than any time that is yet to come
 }

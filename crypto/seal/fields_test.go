@@ -187,6 +187,12 @@ func TestEveryChangeOfASealedValueIsSeen(t *testing.T) {
 		}
 	}
 	value := string(sealed[5 : len(sealed)-1])
+	for c := range 64 { // the last one of this length has bits that mean nothing
+		bad := value[:len(value)-2] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[c]) + `"`
+		if _, err := f.Open(t.Context(), nil, []byte(`{"a":`+bad+`}`), row); (err == nil) != (bad == value) {
+			t.Errorf("ends in %s: %v", bad[len(bad)-2:], err)
+		}
+	}
 	for name, bad := range map[string]string{
 		"padding": value[:len(value)-1] + `="`, "a line break": value[:30] + `\n` + value[30:], "an escape in the box": value[:30] + fmt.Sprintf(`\u%04x`, value[30]) + value[31:],
 		"an escape in the prefix": `"\u006d` + value[2:], "nothing behind the prefix": `"` + seal.FieldPrefix + `"`, "a character more": value[:len(value)-1] + `A"`,
@@ -221,6 +227,14 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		if _, err := fieldsOf(t, seal.FieldsConfig{InsecureAllowPlain: true}, c.pointer).Open(t.Context(), nil, []byte(c.doc), row); c.missing != errors.Is(err, seal.ErrMissing) {
 			t.Errorf("Open, %s of %s: %v", c.pointer, c.doc, err)
 		}
+	}
+}
+
+func TestAStarIsForArraysOnly(t *testing.T) {
+	f := fieldsOf(t, seal.FieldsConfig{AllowMissing: true, InsecureAllowPlain: true}, "/a/*", "/*/b/x")
+	const doc = `{"a":{"x":1,"*":2,"0":3},"c":{"b":{"x":1}}}`
+	if got := sealDoc(t, f, doc); got != doc {
+		t.Errorf("sealed members of an object: %s", got)
 	}
 }
 

@@ -77,8 +77,8 @@ func (e *entry) index(value []byte, c *Context) string {
 
 // IndexID returns the id of the key that a text of Index says it is under. The error is for what is no such text.
 func IndexID(text string) (ID, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	// The decoder skips line breaks, which would make other texts of the same meaning.
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	// The decoder skips line breaks, which would make other texts of the same meaning. IndexLen leaves no bits over.
 	if err != nil || len(text) != IndexLen || len(b) != headerSize+indexMAC || b[0] != indexVersion {
 		return ID{}, errors.New("seal: no text of Index")
 	}

@@ -114,6 +114,18 @@ func TestRowsAreFoundAtEveryStepOfReplacingAKey(t *testing.T) {
 	}
 }
 
+func TestOnlyTextsOfIndexHaveAnID(t *testing.T) {
+	text := index(t, ringOf(t, numbered(1)), "x", column)
+	if id, err := seal.IndexID(text); err != nil || id != numbered(1).ID() {
+		t.Error(err)
+	}
+	for _, bad := range []string{"", text[1:], text[:47], text + "\n", text[:20] + "\n" + text[20:], text + "A", text[:47] + "=", "C" + text[1:], "A" + text[1:], text[:47] + "+"} {
+		if id, err := seal.IndexID(bad); err == nil || id != (seal.ID{}) {
+			t.Errorf("%q: %v", bad, id)
+		}
+	}
+}
+
 func FuzzIndexID(f *testing.F) {
 	ring := ringOf(f, numbered(1))
 	f.Add(index(f, ring, "x", column))
