@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -66,6 +67,14 @@ func up(context.Context, []byte) ([]byte, error)   { return nil, nil }
 func hang(ctx context.Context, _ []byte) ([]byte, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// bubble is synctest.Test. In the FIPS 140-3 module the noise for randomness is the jitter of a clock, and the clock of a bubble has none.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	if fips140.Enabled() {
+		cryptotest.SetGlobalRandom(t, rand.Uint64())
+	}
+	synctest.Test(t, f)
 }
 
 // envelopeOf makes an Envelope over s; what cfg leaves open is the default.
@@ -277,7 +286,7 @@ func TestADataKeyServesUntilHalfOfALimitAndNoFurtherThanTheLimit(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				s := newService(t)
 				e := envelopeOf(t, s, c.cfg)
 				step := func() error {
@@ -347,7 +356,7 @@ func TestAKeySealsNoMessageThatWouldPassItsLimit(t *testing.T) {
 }
 
 func TestAgeCountsAlsoWhenTheTimerIsLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		other := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
 		for _, cacheKeys := range []int{0, -1} {
@@ -355,14 +364,14 @@ func TestAgeCountsAlsoWhenTheTimerIsLate(t *testing.T) {
 			seal.StopSweep(e)
 			own := sealed(t, e, "x")
 			opens(t, e, other, "x")
-			time.Sleep(time.Hour - 1)
+			time.Sleep(time.Hour - time.Nanosecond)
 			w, u := s.wraps.Load(), s.unwraps.Load()
 			opens(t, e, own, "x")
 			if cacheKeys == 0 {
 				opens(t, e, other, "x")
 			}
 			s.counts(t, w, u)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			opens(t, e, own, "x")
 			opens(t, e, other, "x")
 			s.counts(t, w, u+2)
@@ -374,7 +383,7 @@ func TestAgeCountsAlsoWhenTheTimerIsLate(t *testing.T) {
 }
 
 func TestWhileTheServiceIsDownTheKeyServesToItsEndAndNoLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		e := envelopeOf(t, s, seal.EnvelopeConfig{})
 		box := sealed(t, e, "before")
@@ -413,7 +422,7 @@ func TestWhileTheServiceIsDownTheKeyServesToItsEndAndNoLonger(t *testing.T) {
 }
 
 func TestManyCallersMakeOneCallAndNoneOfThemCanSpoilIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		slow := func(context.Context, []byte) ([]byte, error) {
 			time.Sleep(time.Second)
@@ -465,7 +474,7 @@ func TestManyCallersMakeOneCallAndNoneOfThemCanSpoilIt(t *testing.T) {
 }
 
 func TestAServiceThatHangsIsGivenUpAfterTheTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		s.wrapping(hang)
 		e := envelopeOf(t, s, seal.EnvelopeConfig{Timeout: 3 * time.Second, CacheKeys: -1})
@@ -496,7 +505,7 @@ func TestAServiceThatHangsIsGivenUpAfterTheTimeout(t *testing.T) {
 
 // One that does not look at its context either keeps its goroutine, so there must be an end to them.
 func TestAServiceThatNeverReturnsGathersNoGoroutinesWithoutEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		box := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
 		release := make(chan struct{})
@@ -547,7 +556,7 @@ func TestWhatComesTooLateIsNotUsed(t *testing.T) {
 	}
 	cfg := seal.EnvelopeConfig{Timeout: time.Second, SkipUnwrapCheck: true}
 	t.Run("when the next one was fetched", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			s := newService(t)
 			s.wrapping(after(5 * time.Second))
 			e := envelopeOf(t, s, cfg)
@@ -564,7 +573,7 @@ func TestWhatComesTooLateIsNotUsed(t *testing.T) {
 		})
 	})
 	t.Run("while the next one is fetched", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			s := newService(t)
 			s.wrapping(after(2500 * time.Millisecond))
 			e := envelopeOf(t, s, cfg)
@@ -582,7 +591,7 @@ func TestWhatComesTooLateIsNotUsed(t *testing.T) {
 		})
 	})
 	t.Run("when nobody asks any more", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			s := newService(t)
 			s.wrapping(after(5 * time.Second))
 			e := envelopeOf(t, s, cfg)
@@ -623,7 +632,7 @@ func TestGarbageOfAServiceIsAnOutage(t *testing.T) {
 		"no goroutine":    func(context.Context, []byte) ([]byte, error) { runtime.Goexit(); return nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				s := &service{kek: good.kek}
 				e := envelopeOf(t, s, seal.EnvelopeConfig{})
 				s.wrapping(bad)
@@ -725,7 +734,7 @@ func TestAKeyServesOnlyIfItComesBack(t *testing.T) {
 }
 
 func TestAKeyIsUnwrappedOnceAndForgottenInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		box := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
 		e := envelopeOf(t, s, seal.EnvelopeConfig{CacheAge: time.Minute})
@@ -894,7 +903,7 @@ func TestTheRingOfAKEKRotatesUnderItsEnvelope(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		e := envelopeOf(t, s, seal.EnvelopeConfig{})
 		box := sealed(t, e, "x")
@@ -932,7 +941,7 @@ func TestCloseEndsEverything(t *testing.T) {
 }
 
 func TestKeysWhoseTimeIsOverAreOverwritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		e := envelopeOf(t, s, seal.EnvelopeConfig{MaxAge: time.Hour, CacheAge: time.Minute})
 		other := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
@@ -952,7 +961,7 @@ func TestKeysWhoseTimeIsOverAreOverwritten(t *testing.T) {
 }
 
 func TestAKeyThatWasReplacedIsOverwritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		e := envelopeOf(t, s, seal.EnvelopeConfig{CacheKeys: -1})
 		sealed(t, e, "x")
@@ -1246,7 +1255,7 @@ func BenchmarkEnvelope(b *testing.B) {
 }
 
 func TestATurnThatIsNotNeededIsGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		var boxes [][]byte
 		for range 5 {
@@ -1270,7 +1279,7 @@ func TestATurnThatIsNotNeededIsGivenBack(t *testing.T) {
 }
 
 func TestWhoeverWaitsForHisTurnIsServedOrToldWhy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		s := newService(t)
 		var boxes [][]byte
 		for range 5 {
