@@ -62,12 +62,12 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 
 // admit runs next if p meets what g demands. Who was refused is known all the same: the record of the request says so.
 func (g *Gate) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal, next http.Handler) {
+	if c, ok := x.Caller(); !ok || c.Principal != p {
+		x.SetCaller(callerOf(p)) // for the rooms outside too
+	}
 	if q, _ := FromContext(r.Context()); q != p {
-		x.SetCaller(callerOf(p))
-		if q, _ := FromContext(r.Context()); q != p {
-			// A NewContext between us and the room that made the exchange names another caller, or none, and would overrule us.
-			r = r.WithContext(NewContext(r.Context(), p))
-		}
+		// A NewContext between us and the room that made the exchange names another caller, or none, and would overrule us.
+		r = r.WithContext(NewContext(r.Context(), p))
 	}
 	if err := g.permit(r, p); err != nil {
 		g.refuse(x, w, r, err)
@@ -177,6 +177,11 @@ func saysJSON(r *http.Request) bool {
 	types := r.Header["Content-Type"]
 	if len(types) != 1 {
 		return false
+	}
+	for _, coding := range r.Header["Content-Encoding"] { // a room that has decoded the body deletes it
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return false
+		}
 	}
 	t, ok := jsonscan.MediaType(types[0])
 	return ok && (t == "application/json" || strings.HasSuffix(t, "+json"))
@@ -307,7 +312,8 @@ func (g *Gate) record(x *exchange.Exchange, r *http.Request, d *deny.Denial) {
 	if g.level != nil {
 		level = g.level.Level()
 	}
-	if d.Code == deny.AuthUnavailable && !errors.Is(d.Cause, ErrNotYetValid) { // which says that it is a matter of moments, and a stranger's doing
+	if d.Code == deny.AuthUnavailable && !errors.Is(d.Cause, ErrNotYetValid) && r.Context().Err() == nil {
+		// Not what a stranger can bring about: that is a matter of moments, as ErrNotYetValid says, or the end of his own request.
 		level = max(level, slog.LevelError)
 	}
 	if !logger.Enabled(ctx, level) {

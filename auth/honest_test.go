@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -21,6 +22,22 @@ func TestOnlySpacesSeparateScopes(t *testing.T) {
 	}
 	if err := auth.Authorize(p, " a  b ", "c"); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is under a coding was not read here, whatever its bytes look like, and a server behind may read something else.
+func TestABodyUnderACodingNamesNothing(t *testing.T) {
+	g := gate(t, authtest.Accept(authtest.Principal(authtest.Models("small"))))
+	needs := func(*http.Request, []byte) ([]string, error) { return nil, nil }
+	for coding, ok := range map[string]bool{"": true, "identity": true, "Identity": true, "br": false, "gzip": false, "identity, br": false} {
+		for name, wrap := range map[string]func(http.Handler) http.Handler{
+			"scopes": func(h http.Handler) http.Handler { return g.Handler(g.BodyScopesHandler(needs, h)) },
+			"models": func(h http.Handler) http.Handler { return g.Handler(g.ModelHandler(h)) },
+		} {
+			if w, ran := serve(wrap, authtest.Request("POST", "/", `{"model":"small"}`, header("Content-Encoding", coding))); ran != ok {
+				t.Errorf("%s under %q: ran %v, %d", name, coding, ran, w.Code)
+			}
+		}
 	}
 }
 

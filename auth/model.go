@@ -16,11 +16,12 @@ import (
 // refused with 400, whoever sends it: which of them runs would be for the server behind to say.
 //
 // It stands behind the router: in front of it the wildcards of the route are not known yet. When next is an [http.ServeMux] it is asked
-// which route will be taken, and one with wildcards is refused to callers with a list unless Config.RequestModels is set; other routers
-// cannot be asked, and a ModelHandler in front of them checks the body and the query alone.
+// which route will be taken, and one with wildcards is refused to callers with a list unless Config.RequestModels is set; other routers, and
+// a ServeMux that is wrapped in something else, cannot be asked, and a ModelHandler in front of them checks the body and the query alone.
 //
 // A caller with a list may not name further models in the body either, by which some gateways run what the first one refuses: a top-level
-// member "models" (OpenRouter), or one with "fallback" in its name (LiteLLM), is 403.
+// member "models" (OpenRouter), or one with "fallback" in its name, "user_config", "router_settings_override" or "model_list" (LiteLLM), is
+// 403.
 //
 // A caller without a list passes, and the body is not read for it: one that no room has read is not compared. A caller with a list is
 // refused when the model is not on it, when the request names none, or when the body is there and cannot be read as JSON: what
@@ -115,11 +116,18 @@ func modelNotAllowed(p *Principal, reason error) error {
 
 // hidesModel reports whether the path may name a model that r.PathValue does not know yet.
 func hidesModel(r *http.Request, next http.Handler, inBody bool) bool {
-	if mux, ok := next.(*http.ServeMux); ok {
-		_, pattern := mux.Handler(r)
-		return strings.Contains(pattern, "{") && !strings.HasSuffix(pattern, "{$}")
+	mux, ok := next.(*http.ServeMux)
+	if !ok {
+		return !inBody && r.Pattern == ""
 	}
-	return !inBody && r.Pattern == ""
+	for ok { // one may be inside another
+		h, pattern := mux.Handler(r)
+		if strings.Contains(strings.TrimSuffix(pattern, "{$}"), "{") {
+			return true
+		}
+		mux, ok = h.(*http.ServeMux)
+	}
+	return false
 }
 
 var errUnrouted = fmt.Errorf("%w: the path may name one, and the route is not known yet: stand behind the router, or set Config.RequestModels", ErrModelNotAllowed)

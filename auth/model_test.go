@@ -166,6 +166,11 @@ func TestInFrontOfTheRouterARestrictedCallerIsRefusedWhatThePathMayName(t *testi
 	mux.Handle("/v1/models/{model}/generate", run("generate "))
 	mux.Handle("POST /v1/chat", run("chat"))
 	mux.Handle("/{$}", run("home"))
+	mux.Handle("POST /v1/dollar/{model}/{$}", run("dollar "))
+	inner := http.NewServeMux()
+	inner.Handle("POST /nested/{model}", run("nested "))
+	inner.Handle("POST /nested/chat", run("nested chat"))
+	mux.Handle("/nested/", inner)
 	for _, c := range []struct {
 		name       string
 		p          *auth.Principal
@@ -177,6 +182,9 @@ func TestInFrontOfTheRouterARestrictedCallerIsRefusedWhatThePathMayName(t *testi
 		{"a body that names ours as well", small, "/v1/models/big/generate", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, ""},
 		{"a route without wildcards", small, "/v1/chat", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, "chat"},
 		{"the root, which looks like one", small, "/", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, "home"},
+		{"a wildcard before the end of the path", small, "/v1/dollar/big/", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, ""},
+		{"a router inside the router", small, "/nested/big", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, ""},
+		{"a router inside the router, no wildcard", small, "/nested/chat", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, "nested chat"},
 		{"a caller without a list", authtest.Principal(), "/v1/models/big/generate", "", func(g *auth.Gate) http.Handler { return g.NamedModelHandler(mux) }, "generate big"},
 		{"another router, whose route is not known", small, "/v1/models/big/generate", "", func(g *auth.Gate) http.Handler {
 			return g.NamedModelHandler(http.HandlerFunc(mux.ServeHTTP))
@@ -212,6 +220,21 @@ func TestARestrictedCallerReachesNoOtherModelByAFallback(t *testing.T) {
 			w, ran := serve(func(h http.Handler) http.Handler { return g.Handler(g.ModelHandler(h)) }, authtest.Request("POST", "/v1/chat/completions", body))
 			if ran != (name == "free") || !ran && (w.Code != 403 || code(t, w) != "model_not_allowed") {
 				t.Errorf("%s %s: ran %v, %d", name, body, ran, w.Code)
+			}
+			r := authtest.Request("POST", "/v1/files", body)
+			r.Pattern = "POST /v1/files"
+			w, ran = serve(func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					x, w, r := exchange.Enter(w, r)
+					defer x.Leave()
+					if _, err := x.ReadBody(w, r, 1<<20); err != nil { // as a room before may have done
+						t.Fatal(err)
+					}
+					g.Handler(g.NamedModelHandler(h)).ServeHTTP(w, r)
+				})
+			}, r)
+			if ran != (name == "free") {
+				t.Errorf("%s %s, read before: ran %v, %d", name, body, ran, w.Code)
 			}
 		}
 	}

@@ -53,6 +53,13 @@ func TestAGateInsideAnotherDemandsMoreAndAsksNobodyAgain(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			}},
+		{name: "after somebody added a second proof", inner: func(g *auth.Gate, _ *int) *auth.Gate { return g.Require("chat") }, asked: 2, status: 200, subject: "alice",
+			between: func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r.Header.Add("Dpop", "another")
+					h.ServeHTTP(w, r)
+				})
+			}},
 		{name: "after somebody added a second credential", inner: func(g *auth.Gate, _ *int) *auth.Gate { return g.Require("chat") }, asked: 1, status: 400,
 			between: func(h http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,6 +89,27 @@ func TestAGateInsideAnotherDemandsMoreAndAsksNobodyAgain(t *testing.T) {
 				t.Errorf("%d for %v after %d questions; want %d for %s after %d: %s", w.Code, seen, asked+foreign, c.status, c.subject, c.asked, w.Body)
 			}
 		})
+	}
+}
+
+// Without a credential in a header there is nothing to compare: a cookie or a certificate may have changed.
+func TestACallerKnownByOtherMeansIsAskedAboutAgain(t *testing.T) {
+	asked := 0
+	g := gate(t, auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+		asked++
+		return authtest.Principal(func(p *auth.Principal) { p.Subject = r.Header.Get("Cookie") }), nil
+	}))
+	var seen string
+	h := g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Cookie", "bob")
+		g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			p, _ := auth.FromContext(r.Context())
+			seen = p.Subject
+		})).ServeHTTP(w, r)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), authtest.Request("GET", "/", "", header("Cookie", "alice")))
+	if asked != 2 || seen != "bob" {
+		t.Errorf("%q after %d questions", seen, asked)
 	}
 }
 

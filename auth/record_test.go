@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -56,6 +58,63 @@ func TestTheRecordOfARefusalSaysWhoWantedWhatAndWhyNot(t *testing.T) {
 	serve(g.Handler, long)
 	if out.Len() > 1000 {
 		t.Errorf("a record of %d bytes", out.Len())
+	}
+}
+
+// What strangers bring about calls nobody out of bed: a client that hangs up, and an outage that is a matter of moments.
+func TestAStrangerWritesNoErrors(t *testing.T) {
+	var out bytes.Buffer
+	early := &auth.Error{Code: auth.CodeUnavailable, Err: errors.Join(auth.ErrUnavailable, auth.ErrNotYetValid)}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		err  error
+		ctx  context.Context
+		want bool
+	}{
+		"an outage": {auth.ErrUnavailable, t.Context(), true}, "a moment": {early, t.Context(), false}, "a client that is gone": {auth.ErrUnavailable, gone, false},
+	} {
+		out.Reset()
+		g, err := auth.New(auth.Config{Authenticator: authtest.Refuse(c.err), Logger: slog.New(slog.NewTextHandler(&out, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, _ := serve(g.Handler, authtest.Request("GET", "/", "", authtest.Bearer("x")).WithContext(c.ctx))
+		if w.Code != 503 || strings.Contains(out.String(), "level=ERROR") != c.want {
+			t.Errorf("%s: %d, %q", name, w.Code, out.String())
+		}
+	}
+}
+
+// An authenticator may take over who a room between the record and the gate has found, or overrule a gate further out.
+func TestTheRoomsOutsideKnowTheCallerThatTheInnermostGateFound(t *testing.T) {
+	named := func(name string) *auth.Principal {
+		return authtest.Principal(func(p *auth.Principal) { p.Subject = name })
+	}
+	inContext := auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+		p, _ := auth.FromContext(r.Context())
+		return p, nil
+	})
+	for name, outer := range map[string]func(http.Handler) http.Handler{
+		"nobody outside":       func(h http.Handler) http.Handler { return h },
+		"another gate outside": gate(t, authtest.Accept(named("alice"))).Handler,
+	} {
+		var caller *exchange.Caller
+		serve(func(h http.Handler) http.Handler {
+			inner := gate(t, inContext).Handler(h)
+			between := outer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				inner.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), named("bob"))))
+			}))
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				x, w, r := exchange.Enter(w, r)
+				defer x.Leave()
+				between.ServeHTTP(w, r)
+				caller, _ = x.Caller()
+			})
+		}, authtest.Request("GET", "/", ""))
+		if caller == nil || caller.Subject != "bob" {
+			t.Errorf("%s: %+v", name, caller)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // ask sends the question of RFC 7662 section 2.1 and judges the answer.
 func (v *Verifier) ask(ctx context.Context, token string) answer {
-	no := func(reason string, err error) answer { return answer{err: unavailable(reason, err, 0)} }
+	no := func(reason string, err error) answer { return answer{err: from.Unavailable(reason, err, 0)} }
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.cfg.Endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -45,7 +45,7 @@ func (v *Verifier) ask(ctx context.Context, token string) answer {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		// 401 and 403 are about us, not about the token.
-		return answer{err: unavailable("endpoint answered with status "+strconv.Itoa(resp.StatusCode), nil, retryAfter(resp.Header))}
+		return answer{err: from.Unavailable("endpoint answered with status "+strconv.Itoa(resp.StatusCode), nil, retryAfter(resp.Header))}
 	}
 	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return no("answer is not application/json", nil)
@@ -86,7 +86,7 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	}
 	o, ok := strict.Read(body, known...)
 	if !ok || !o.Has("active") {
-		return answer{err: unavailable("answer is not the strict JSON of an introspection", nil, 0)}
+		return answer{err: from.Unavailable("answer is not the strict JSON of an introspection", nil, 0)}
 	}
 	no := func(err error) answer { return answer{err: err, given: now, ttl: v.cfg.NegativeTTL} }
 	active := o.True("active")
@@ -108,7 +108,7 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	cnf := o.Object("cnf", "jkt", "x5t#S256")
 	if !o.OK() {
 		// The server said something that we do not understand. That is no statement about the token.
-		return answer{err: unavailable("a member of the answer has the wrong type", nil, 0)}
+		return answer{err: from.Unavailable("a member of the answer has the wrong type", nil, 0)}
 	}
 	if !active {
 		return no(errInactive)

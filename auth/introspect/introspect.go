@@ -290,7 +290,7 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Princip
 	case <-f.done:
 		return f.answer.p, f.answer.err
 	case <-ctx.Done():
-		return nil, unavailable("request ended before the answer", context.Cause(ctx), 0)
+		return nil, from.Unavailable("request ended before the answer", context.Cause(ctx), 0)
 	}
 }
 

@@ -293,9 +293,9 @@ func (v *Verifier) slashed(name []byte) bool {
 
 // explain makes the refusals that name a setting of the issuer.
 func (is *issuer) explain() {
-	is.errType = invalid(fmt.Sprintf("typ is not in Issuer.Types %q", is.types))
+	is.errType = from.Invalid(fmt.Sprintf("typ is not in Issuer.Types %q", is.types))
 	list := func(name string) *auth.Error {
-		return invalid(fmt.Sprintf("claim %q is not an array of strings or a string", name))
+		return from.Invalid(fmt.Sprintf("claim %q is not an array of strings or a string", name))
 	}
 	is.errRoles, is.errModels = list(is.names.Roles), list(is.names.Models)
 	client := is.names.ClientID
@@ -303,7 +303,7 @@ func (is *issuer) explain() {
 		client = "client_id or azp"
 	}
 	for i, name := range [wordLists]string{"sub", "jti", client, is.names.Tenant, is.names.Plan} {
-		is.errWords[i] = invalid(fmt.Sprintf("claim %s is missing, no string, longer than %d bytes or has control characters", name, maxName))
+		is.errWords[i] = from.Invalid(fmt.Sprintf("claim %s is missing, no string, longer than %d bytes or has control characters", name, maxName))
 	}
 }
 

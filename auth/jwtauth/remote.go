@@ -266,7 +266,9 @@ func (r *remote) publish(set *keySet) change {
 		old = s.keys
 	}
 	for _, k := range set.keys {
-		k.from = r
+		if k.from == nil { // those of an answer 304 are in use already
+			k.from = r
+		}
 	}
 	for _, o := range old {
 		if i := slices.IndexFunc(set.keys, o.same); i >= 0 {

@@ -1,32 +1,27 @@
 package pop
 
 import (
-	"errors"
-	"fmt"
-	"time"
-
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/refuse"
 )
 
-func invalid(reason, challenge string) *auth.Error {
-	return &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: challenge, Err: fmt.Errorf("pop: %s: %w", reason, auth.ErrInvalid)}
+const from = refuse.From("pop")
+
+// challenge says in the challenge what is wrong, by the words of RFC 9449.
+func challenge(word string, e *auth.Error) *auth.Error {
+	e.ChallengeError = word
+	return e
 }
 
-func badProof(reason string) *auth.Error { return invalid(reason, "invalid_dpop_proof") }
-
-func unavailable(reason string, cause error, retry time.Duration) *auth.Error {
-	err := fmt.Errorf("pop: %s: %w", reason, auth.ErrUnavailable)
-	if cause != nil {
-		err = fmt.Errorf("pop: %s: %w", reason, errors.Join(auth.ErrUnavailable, cause))
-	}
-	return &auth.Error{Code: auth.CodeUnavailable, RetryAfter: max(0, retry), Err: err}
+func badProof(reason string) *auth.Error {
+	return challenge("invalid_dpop_proof", from.Invalid(reason))
 }
 
 // The fixed answers. They are shared; nothing of a token or proof is part of them.
 var (
-	errNotMade = unavailable("verifier was not made by New", nil, 0)
-	errNobody  = unavailable("token verifier returned neither principal nor error", nil, 0)
-	errFull    = unavailable("replay store is full", nil, 0)
+	errNotMade = from.Unavailable("verifier was not made by New", nil, 0)
+	errNobody  = from.Unavailable("token verifier returned neither principal nor error", nil, 0)
+	errFull    = from.Unavailable("replay store is full", nil, 0)
 
 	errOneProof  = badProof("there is not exactly one DPoP header")
 	errShape     = badProof("proof is too long or not three canonical segments")
@@ -43,11 +38,11 @@ var (
 	errJTI       = badProof("jti is not a string of 1 to 128 bytes")
 	errSignature = badProof("signature is wrong")
 	errReplay    = badProof("proof was used before")
-	errIAT       = &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: "invalid_dpop_proof", Err: fmt.Errorf("pop: proof is too old or from the future: %w", auth.ErrNotYetValid)}
-	errNonce     = invalid("nonce is missing or too old", "use_dpop_nonce")
+	errIAT       = challenge("invalid_dpop_proof", from.NotYet("proof is too old or from the future"))
+	errNonce     = challenge("use_dpop_nonce", from.Invalid("nonce is missing or too old"))
 
-	errUnbound     = invalid("token is not bound to a key or certificate", "")
-	errOtherKey    = invalid("token is bound to another key", "")
-	errNeedsProof  = invalid("token is bound to a key and was sent as a bearer token", "")
-	errCertificate = invalid("token is bound to a certificate that the client did not show", "")
+	errUnbound     = from.Invalid("token is not bound to a key or certificate")
+	errOtherKey    = from.Invalid("token is bound to another key")
+	errNeedsProof  = from.Invalid("token is bound to a key and was sent as a bearer token")
+	errCertificate = from.Invalid("token is bound to a certificate that the client did not show")
 )

@@ -83,7 +83,7 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	v := &Verifier{
 		tokens: cfg.Tokens, algorithms: slices.Clone(cfg.Algorithms), replay: cfg.Replay, certificates: cfg.Certificates, unbound: cfg.InsecureAllowUnbound,
-		fence: clock.NewFence(),
+		fence: clock.NewFence(cfg.Replay != nil),
 	}
 	if len(cfg.URLs) == 0 && !cfg.Certificates {
 		bad("URLs is empty and Certificates is not set: no token could be accepted")
@@ -251,17 +251,16 @@ func (v *Verifier) withProof(r *http.Request, token string, now func() time.Time
 		// earlier, because the verification took its time: what is too old now may be forgotten where it was burned.
 		return nil, errIAT
 	}
-	if closed := v.fence.Check(now()); !proof.iat.After(closed) {
+	if until, ok := v.fence.Use(proof.iat, now()); !ok {
 		// It may have been used when the clock showed this time before, and been forgotten since.
-		return nil, unavailable("the clock was set back", nil, closed.Sub(now()))
+		return nil, from.Unavailable("the clock was set back", nil, until.Sub(now()))
 	}
-	v.fence.Used(proof.iat)
 	first, err := v.replay.Burn(r.Context(), proof.id(), proof.iat.Add(v.maxAge+v.leeway+margin))
 	switch {
 	case errors.Is(err, auth.ErrUnavailable):
 		return nil, err
 	case err != nil:
-		return nil, unavailable("replay store", err, 0) // closed: without it a proof could be used twice
+		return nil, from.Unavailable("replay store", err, 0) // closed: without it a proof could be used twice
 	case !first:
 		return nil, errReplay
 	case !v.timely(proof, now()):

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
@@ -14,7 +15,8 @@ type Request struct {
 	// Model is the model member, decoded; "" if absent.
 	Model string
 	// MoreModels says that the body names models beside Model, by which some gateways run the request when it is refused: a top-level member
-	// "models" (OpenRouter) or one with "fallback" in its name (LiteLLM), in any case, that is not null.
+	// "models" (OpenRouter), or one with "fallback" in its name, "user_config", "router_settings_override" or "model_list" (LiteLLM, which makes a
+	// router of them), in any case, that is not null.
 	MoreModels bool
 	// Stream says that the client asked for a stream. Ollama streams unless told not to.
 	Stream bool
@@ -168,7 +170,15 @@ func (q *Request) namesModels(p *jsonscan.Path) bool {
 			return true
 		}
 	}
-	return bytes.EqualFold(name, []byte("models"))
+	switch len(name) { // most names are told apart by it
+	case len("models"), len("model_list"), len("user_config"), len("router_settings_override"):
+		for _, more := range [...]string{"models", "model_list", "user_config", "router_settings_override"} {
+			if strings.EqualFold(string(name), more) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (q *Request) root() node {

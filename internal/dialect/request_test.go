@@ -279,6 +279,7 @@ func TestFurtherModelsAreSeenAtTheTopAndNowhereElse(t *testing.T) {
 	for body, want := range map[string]bool{
 		`{"model":"small","models":["big"]}`: true, `{"Models":["big"]}`: true, `{"mod\u0065ls":["big"]}`: true, `{"models":"big"}`: true, `{"models":[]}`: true,
 		`{"fallbacks":["big"]}`: true, `{"context_window_fallbacks":[{}]}`: true, `{"FallBack_Models":"big"}`: true, `{"fallback":{}}`: true,
+		`{"user_config":{"model_list":[]}}`: true, `{"router_settings_override":{"fallbacks":[]}}`: true, `{"Model_List":[]}`: true, `{"metadata":{"user_config":1}}`: false,
 		`{"models":null}`: false, `{"model":"big"}`: false, `{"messages":[{"models":["big"]}]}`: false, `{"metadata":{"fallbacks":1}}`: false, `{"fall":1,"back":2,"modelss":3}`: false,
 		`["models"]`: false, `"models"`: false,
 	} {

@@ -127,8 +127,20 @@ func peer(remote string) netip.Addr {
 	return clean(a)
 }
 
-// clean removes what would let one client look like two: the zone and the IPv4-in-IPv6 form.
-func clean(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+// translated is where translators put the addresses of IPv4 clients (RFC 6052 section 2.1): all of the IPv4 Internet in one /64.
+var translated = netip.MustParsePrefix("64:ff9b::/96")
+
+// clean removes what would let one client look like two, or many like one: the zone, and IPv6 forms of IPv4 addresses.
+func clean(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); translated.Contains(a) {
+		b := a.As16()
+		// Section 3.1: none that is not global. No proxy writes 64:ff9b::7f00:1, and nobody becomes 127.0.0.1 by it.
+		if v4 := netip.AddrFrom4([4]byte(b[12:])); v4.IsGlobalUnicast() && !v4.IsPrivate() {
+			return v4
+		}
+	}
+	return a
+}
 
 // addrOfXFF parses one element of X-Forwarded-For: an address, or one with a port in the forms proxies are seen to write.
 func addrOfXFF(s string) (netip.Addr, bool) {

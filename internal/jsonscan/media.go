@@ -15,5 +15,9 @@ func MediaType(contentType string) (t string, ok bool) {
 		return "", false
 	}
 	charset, given := params["charset"]
-	return t, !given || strings.EqualFold(charset, "utf-8")
+	if !given {
+		// One in an extended form that package mime leaves out (RFC 2231), or inside a quoted value, others may read all the same.
+		return t, !strings.Contains(strings.ToLower(contentType), "charset")
+	}
+	return t, strings.EqualFold(charset, "utf-8")
 }

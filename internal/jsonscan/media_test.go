@@ -12,6 +12,8 @@ func TestAMediaTypeIsOneAndInUTF8(t *testing.T) {
 		"application/json; profile=x": "application/json",
 		"":                            "", "application/json; charset=utf-7": "", "application/json; charset=utf-16le": "", "application/json; charset=utf8": "", "application/json; charset=": "",
 		"application/json; charset=utf-8; charset=utf-8": "", "application/json; charset=utf-8; charset*=utf-7''x": "", "application/json; charset*=utf-8''utf-7": "",
+		"application/json; charset*=utf-7''utf-7": "", "application/json; charset*1=utf-7": "", "application/json; charset*0*=utf-16''utf-16": "", "application/json; charset*=bogus": "",
+		"application/json; charset*=utf-8''%zz": "", `application/json; x="; charset=utf-7; y="`: "",
 		"application/json, text/plain": "", "application/json; charset=utf-8; CharSet=utf-7": "", "application/json; charset": "",
 	} {
 		got, ok := jsonscan.MediaType(in)

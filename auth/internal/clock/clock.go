@@ -21,31 +21,36 @@ const Margin = 5 * time.Second
 // then may happen again by that clock, and whoever had to remember may have forgotten. It is safe for concurrent use.
 type Fence struct {
 	mu            sync.Mutex
+	shared        bool
 	base          time.Time
 	ahead         time.Duration // the furthest that the wall clock was ahead of the monotonic one since it was set
 	latest, until time.Time
 }
 
-// NewFence returns a Fence that is open.
-func NewFence() *Fence { return &Fence{base: time.Now()} }
+// NewFence returns a Fence that is open. One that is shared closes all that the clock has shown, not just what was used here: others, of
+// whom it does not know, may have used what it has not.
+func NewFence(shared bool) *Fence { return &Fence{shared: shared, base: time.Now()} }
 
-// Check returns the moment up to which everything is closed, as seen at the wall time now; zero for nothing.
-func (f *Fence) Check(now time.Time) time.Time {
+// Use says that something of the moment at is about to be used at the wall time now, and reports whether that is open. If not, until is the
+// moment up to which everything is closed.
+func (f *Fence) Use(at, now time.Time) (until time.Time, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ahead := now.Round(0).Sub(f.base.Round(0)) - time.Since(f.base)
+	since := time.Since(f.base)
+	ahead := now.Round(0).Sub(f.base.Round(0)) - since
 	if ahead < f.ahead-Margin {
-		f.ahead, f.until = ahead, f.latest
+		f.until = f.latest
+		if f.shared {
+			f.until = f.base.Round(0).Add(since + f.ahead + Margin)
+		}
+		f.ahead = ahead
 	}
 	f.ahead = max(f.ahead, ahead)
-	return f.until
-}
-
-// Used says that something of this moment was used.
-func (f *Fence) Used(at time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	if !at.After(f.until) {
+		return f.until, false
+	}
 	if at.After(f.latest) {
 		f.latest = at
 	}
+	return time.Time{}, true
 }

@@ -32,36 +32,52 @@ func TestAgeIsThatOfTheClockThatHasGoneFurther(t *testing.T) {
 }
 
 func TestAFenceClosesWhatWasBeforeTheWallClockWentBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := clock.NewFence()
-		begin := time.Now()
-		for range 100 { // a steady clock, and one that is slewed by less than the margin
-			f.Used(time.Now().Add(clock.Margin / 2))
-			time.Sleep(time.Minute)
-			if until := f.Check(time.Now().Add(-clock.Margin + time.Second)); !until.IsZero() {
-				t.Fatal(until)
+	for _, shared := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := clock.NewFence(shared)
+			begin := time.Now()
+			use := func(at, now time.Time, open bool) {
+				t.Helper()
+				if until, ok := f.Use(at, now); ok != open {
+					t.Errorf("shared %v: used %v at %v: %v, closed until %v", shared, at.Sub(begin), now.Sub(begin), ok, until.Sub(begin))
+				}
 			}
+			for range 100 { // a steady clock, and one that is slewed by less than the margin
+				use(time.Now().Add(clock.Margin/2), time.Now(), true)
+				time.Sleep(time.Minute)
+				use(time.Now(), time.Now().Add(-clock.Margin+time.Second), true)
+			}
+			last := time.Now()
+			use(last, last, true)
+			use(begin, last, true) // earlier ones change nothing
+			time.Sleep(time.Hour)
+			// Nobody looked while the clock went on; now it is as late as it was.
+			now := func() time.Time { return time.Now().Add(-time.Hour) }
+			use(last, now(), false)
+			time.Sleep(time.Minute)
+			use(now(), now(), !shared) // others may have used it
+			time.Sleep(2 * time.Hour)
+			use(now(), now(), true) // the clock has passed all that it had shown
+			use(last, now(), false)
+			// It goes forward, and back again.
+			late := time.Now()
+			use(late, late, true)
+			use(late, late.Add(-time.Minute), false)
+		})
+	}
+}
+
+func TestManySmallStepsBackAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := clock.NewFence(false)
+		begin := time.Now()
+		f.Use(begin, begin)
+		for range 10 { // a second each, of clocks that go on for a second: it stands still
+			time.Sleep(time.Second)
+			f.Use(begin.Add(-time.Hour), begin)
 		}
-		last := time.Now()
-		f.Used(last)
-		f.Used(begin) // earlier ones change nothing
-		time.Sleep(time.Hour)
-		// Nobody looked while the clock went on; now it is as late as it was.
-		if until := f.Check(last); !until.Equal(last) {
-			t.Errorf("closed until %v; want %v", until, last)
-		}
-		time.Sleep(time.Hour)
-		if until := f.Check(time.Now().Add(-time.Hour)); !until.Equal(last) {
-			t.Errorf("an hour later: %v", until)
-		}
-		// It went forward again, and back again.
-		if until := f.Check(time.Now()); !until.Equal(last) {
-			t.Errorf("forward: %v", until)
-		}
-		late := time.Now()
-		f.Used(late)
-		if until := f.Check(late.Add(-time.Minute)); !until.Equal(late) {
-			t.Errorf("back again: %v; want %v", until, late)
+		if _, ok := f.Use(begin, begin); ok {
+			t.Error("ten seconds back in ten steps, and all is open")
 		}
 	})
 }

@@ -104,8 +104,10 @@ type call struct {
 	hashed, check             bool
 	dormant, age              time.Duration
 	ids                       []string
-	usesUnknown               bool // and it was said
-	many                      bool // keys were named in a way in which it may be several
+	twice                     string // a flag that was given twice
+	usesUnknown               bool   // and it was said
+	many                      bool   // keys were named in a way in which it may be several
+	piped                     bool   // on standard input, where a word may be anything
 
 	now   time.Time
 	keys  *apikey.Manager
@@ -174,7 +176,7 @@ func (c *call) parse(cmd *command, args []string) error {
 	}
 	f.VisitAll(func(x *flag.Flag) {
 		if x.Name != "label" {
-			x.Value = &once{Value: x.Value}
+			x.Value = &once{Value: x.Value, name: x.Name, twice: &c.twice}
 		}
 	})
 	var named []string
@@ -190,6 +192,9 @@ func (c *call) parse(cmd *command, args []string) error {
 			break
 		}
 		named, args = append(named, args[0]), args[1:]
+	}
+	if c.twice != "" {
+		return wrongUse("-%s is given twice; see keyctl %s -h", c.twice, c.name)
 	}
 	if err := c.environment(f); err != nil {
 		return err
@@ -410,7 +415,7 @@ func (c *call) step(ctx context.Context, f func(context.Context, string) error) 
 		case !c.many:
 			return err
 		default:
-			c.say("keyctl: %s: %s", id, clean(err.Error()))
+			c.say("keyctl: %s: %s", clean(id), clean(err.Error()))
 			first = cmp.Or(first, err)
 			failed++
 		}

@@ -67,15 +67,19 @@ func (c *call) helpOn(cmd *command, f *flag.FlagSet) {
 	w.Flush()
 }
 
-// once is a flag that may be given once: of two values one would be lost.
+// once is a flag that may be given once: of two values one would be lost. The second is noted and not an error, which package flag would
+// print with the value, and that may hold a password.
 type once struct {
 	flag.Value
+	name  string
+	twice *string
 	given bool
 }
 
 func (o *once) Set(s string) error {
 	if o.given {
-		return errors.New("it is given twice")
+		*o.twice = o.name
+		return nil
 	}
 	o.given = true
 	return o.Value.Set(s)

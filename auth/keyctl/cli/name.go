@@ -26,6 +26,7 @@ func (c *call) expand(cmd *command, named []string) error {
 			c.ids = append(c.ids, s)
 			continue
 		}
+		c.piped = true
 		text, err := io.ReadAll(io.LimitReader(c.cfg.Stdin, maxInput))
 		if err != nil {
 			return fmt.Errorf("reading standard input: %w", err)
@@ -47,39 +48,53 @@ func (c *call) expand(cmd *command, named []string) error {
 	case len(c.ids) == 0 && !revokes:
 		return wrongUse("%s needs key ids", c.name)
 	}
-	for i, s := range c.ids {
-		// A key of ours begins with its id, whole or cut short as in a log: prefix_env_id_...
-		if parts := strings.SplitN(s, "_", 4); len(parts) >= 3 && len(parts[2]) == idLen {
-			c.ids[i] = parts[2]
-		}
-	}
 	return nil
 }
 
-// idLen is the length of an id.
-const idLen = 12
+// isID reports whether s has the form of an id.
+func isID(s string) bool {
+	return len(s) == 12 && !strings.ContainsFunc(s, func(r rune) bool { return r|0x20 < 'a' && (r < '0' || r > '9') || r|0x20 > 'z' })
+}
 
-// resolve finds the ids of imported keys that were named by the key itself: the store has their hash.
+// cutID returns the id in a key of ours, whole or cut short as in a log: prefix_env_id_...
+func cutID(s string) string {
+	if parts := strings.SplitN(s, "_", 4); len(parts) >= 3 && isID(parts[2]) {
+		return parts[2]
+	}
+	return ""
+}
+
+// resolve finds the keys that were named by more than their ids. An imported key is known by the hash of the whole of it, and comes first:
+// part of it may look like an id. What the store does not have may be a secret, and is printed nowhere.
 func (c *call) resolve(ctx context.Context) error {
-	named := func(s string) bool { return len(s) != idLen }
-	if !slices.ContainsFunc(c.ids, named) {
+	if !c.piped && !slices.ContainsFunc(c.ids, func(s string) bool { return !isID(s) }) {
 		return nil
 	}
 	all, err := c.keys.List(ctx)
 	if err = c.withoutUses(err); err != nil {
 		return err
 	}
-	for i, s := range c.ids {
-		if !named(s) {
-			continue
+	has := map[string]bool{}
+	foreign := map[apikey.Digest]string{}
+	for _, r := range all {
+		has[r.ID] = true
+		if r.Foreign != "" {
+			foreign[r.Hash] = r.ID
 		}
-		long := sha512.Sum512([]byte(s))
-		hashes := []apikey.Digest{sha256.Sum256([]byte(s)), sha256.Sum256(long[:])}
-		c.ids[i] = fmt.Sprintf("number %d", i+1) // what it is may be a secret, and is printed nowhere
-		for _, r := range all {
-			if r.Foreign != "" && slices.Contains(hashes, r.Hash) {
-				c.ids[i] = r.ID
-			}
+	}
+	for i, s := range c.ids {
+		short, long := sha256.Sum256([]byte(s)), sha512.Sum512([]byte(s))
+		switch id := cutID(s); {
+		case has[s]:
+		case foreign[short] != "":
+			c.ids[i] = foreign[short]
+		case foreign[sha256.Sum256(long[:])] != "":
+			c.ids[i] = foreign[sha256.Sum256(long[:])]
+		case has[id]:
+			c.ids[i] = id
+		case !c.piped && isID(s):
+		default:
+			c.ids[i] = fmt.Sprintf("number %d", i+1)
 		}
 	}
 	return nil
@@ -101,7 +116,7 @@ func (c *call) settle(ctx context.Context, store apikey.Store) error {
 			continue
 		}
 		prefix, env, _ := strings.Cut(r.Head, "_")
-		if c.name == "rotate" && r.ID == c.ids[0] { // its successor is for the same server; the Manager sees to that
+		if c.name == "rotate" && (r.ID == c.ids[0] || r.ID == cutID(c.ids[0])) { // its successor is for the same server; the Manager sees to that
 			c.prefix, c.env = cmp.Or(c.prefix, prefix), cmp.Or(c.env, env)
 			return nil
 		}
