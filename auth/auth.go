@@ -59,6 +59,14 @@ type Announcer interface {
 	Announce(h http.Header, r *http.Request)
 }
 
+// EveryBearer is an [Authenticator] that may take every bearer token for its own, whatever its shape. [New] refuses an [AnyOf] that has
+// something behind one that does: it would never be asked about a bearer token.
+type EveryBearer interface {
+	Authenticator
+	// EveryBearer reports whether it does.
+	EveryBearer() bool
+}
+
 // members returns the authenticators inside a, a itself if it is no AnyOf.
 func members(a Authenticator) []Authenticator {
 	list, ok := a.(anyOf)
@@ -92,7 +100,7 @@ func schemes(authenticators []Authenticator) []Challenge {
 // AnyOf tries authenticators in order until one recognises the credential; that one's answer is final, good or bad. If none
 // does, the answer is [ErrNoCredential]. A request with two credentials is refused before anyone is asked: two methods would
 // otherwise each find their own. [New] refuses an AnyOf of nothing, or with a nil member; asked without a Gate, the first
-// recognises nothing and a nil member is [ErrUnavailable].
+// recognises nothing and a nil member is [ErrUnavailable]. One that takes every bearer token ([EveryBearer]) stands last.
 func AnyOf(authenticators ...Authenticator) Authenticator { return anyOf(slices.Clone(authenticators)) }
 
 type anyOf []Authenticator
@@ -141,8 +149,18 @@ func faults(name string, a Authenticator) []error {
 	var errs []error
 	for i, m := range members {
 		errs = append(errs, faults(fmt.Sprintf("%s: member %d of AnyOf", name, i), m)...)
+		if i < len(members)-1 && len(errs) == 0 && takesEveryBearer(m) {
+			errs = append(errs, fmt.Errorf("auth: %s: member %d of AnyOf, a %T, takes every bearer token: put it last, or tell it how its tokens begin", name, i, m))
+		}
 	}
 	return errs
+}
+
+func takesEveryBearer(a Authenticator) bool {
+	return slices.ContainsFunc(members(a), func(m Authenticator) bool {
+		e, ok := m.(EveryBearer)
+		return ok && e.EveryBearer()
+	})
 }
 
 // Authorize reports whether p holds every one of the scopes: nil if so, else an [*Error] with CodeInsufficientScope that

@@ -124,7 +124,7 @@ func splitScopes(scopes []string) []string {
 	}
 	var out []string
 	for _, s := range scopes {
-		if fields := strings.Fields(s); len(fields) > 0 {
+		if fields := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }); len(fields) > 0 { // RFC 6749 section 3.3: nothing else separates
 			out = append(out, fields...)
 		} else {
 			out = append(out, "")

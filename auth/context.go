@@ -11,29 +11,16 @@ import (
 // A nil p makes the request anonymous again: it then has no caller, for no room.
 func NewContext(ctx context.Context, p *Principal) context.Context {
 	if p == nil {
-		return anonymous{ctx}
+		return exchange.WithoutCaller(ctx)
 	}
 	return exchange.WithCaller(ctx, callerOf(p))
-}
-
-// anonymous is a context without a caller, whoever is the caller further out. An empty caller would not do: other rooms would
-// take it for somebody, and every such request for the same somebody.
-type anonymous struct{ context.Context }
-
-// Value implements [context.Context].
-func (a anonymous) Value(key any) any {
-	v := a.Context.Value(key)
-	if _, ok := v.(*exchange.Caller); ok {
-		return nil
-	}
-	return v
 }
 
 // FromContext returns the caller of a request context: what the innermost [NewContext] said, else what the [Gate] found. ok
 // is false when nobody authenticated the request; the Principal is then nil.
 func FromContext(ctx context.Context) (p *Principal, ok bool) {
 	c, ok := exchange.CallerFrom(ctx)
-	if !ok || c == nil {
+	if !ok {
 		return nil, false
 	}
 	p, _ = c.Principal.(*Principal)

@@ -16,6 +16,8 @@ var (
 	ErrNoCredential = errors.New("auth: no credential")
 	// ErrTwoCredentials means that the request carries more than one credential, or one header twice.
 	ErrTwoCredentials = errors.New("auth: more than one credential in the request")
+	// ErrInvalidRequest means that the request itself cannot be decided about, whoever sent it.
+	ErrInvalidRequest = errors.New("auth: request is malformed")
 	// ErrInvalid means that the credential was recognised and is wrong.
 	ErrInvalid = errors.New("auth: credential is not valid")
 	// ErrExpired means that the credential was good once and its time is over.
@@ -85,9 +87,9 @@ type Error struct {
 	// preference, and not older. Empty and zero mean that it does not matter.
 	ACRValues []string
 	MaxAge    time.Duration
-	// Challenge replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
+	// ChallengeError replaces the error parameter of the challenge where a specification has a more exact word than the code's, such as
 	// "use_dpop_nonce" (RFC 9449 section 9). It must be fixed text; empty means the code's own.
-	Challenge string
+	ChallengeError string
 	// RetryAfter is when to try again, for CodeUnavailable and CodeLocked. Zero means 5 seconds.
 	RetryAfter time.Duration
 	// KeyID is the public id of the key that was tried, when one was recognised; empty otherwise. With an Err that wraps [ErrInvalid] and
@@ -139,6 +141,7 @@ var reasons = [...]struct {
 	{ErrUnavailable, CodeUnavailable}, // first: what could not be decided must not look decided
 	{ErrLocked, CodeLocked},
 	{ErrTwoCredentials, CodeInvalidRequest},
+	{ErrInvalidRequest, CodeInvalidRequest},
 	{ErrAmbiguousModel, CodeInvalidRequest},
 	{ErrRevoked, CodeInvalidToken},
 	{ErrExpired, CodeTokenExpired},

@@ -55,9 +55,12 @@ type Config struct {
 	// refusal (WWW-Authenticate, Retry-After) are already set on w; err wraps this package's errors, [CodeOf] names it. It
 	// must not tell the client what err says. Nil means the default reply.
 	Deny func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger gets one record per refusal: level Debug, and Error when authentication was unavailable. Records hold no
+	// Logger gets one record per refusal: what was asked for, by whom as far as that is known, and why it was refused. Records hold no
 	// credential. Nil means what slog.Default returns at that moment.
 	Logger *slog.Logger
+	// RefusalLevel is the level of these records. Nil means Debug, which most loggers drop: strangers choose how many there are. Those
+	// that say authentication was unavailable have at least Error.
+	RefusalLevel slog.Leveler
 }
 
 // Gate lets through whom its Authenticator knows and who holds the scopes. It is immutable and safe for concurrent use. The
@@ -67,6 +70,7 @@ type Gate struct {
 	base    Challenge   // what all challenges have in common
 	schemes []Challenge // of the authenticators
 	talkers []Announcer
+	unknown error    // what a credential is answered with that nobody recognises
 	ask     []string // ChallengeScopes
 	scopes  []string
 	rules   []rule
@@ -74,6 +78,7 @@ type Gate struct {
 	maxBody int64
 	deny    func(http.ResponseWriter, *http.Request, error)
 	logger  *slog.Logger
+	level   slog.Leveler // nil for Debug
 	lockout *lockout
 	onAlarm func(context.Context, Alarm)
 	models  func(*http.Request) []string
@@ -83,8 +88,10 @@ var (
 	errNotMade     = &Error{Code: CodeUnavailable, Err: fmt.Errorf("auth: gate or authenticator was not made by New: %w", ErrUnavailable)}
 	errNoPrincipal = &Error{Code: CodeUnavailable, Err: fmt.Errorf("auth: authenticator returned neither principal nor error: %w", ErrUnavailable)}
 	// errUnrecognised is for a credential that is there and that no authenticator knows. Saying "missing" would be false and
-	// would tell a prober which shapes exist.
-	errUnrecognised = &Error{Code: CodeInvalidAPIKey, Err: fmt.Errorf("auth: no authenticator recognises the credential: %w", ErrInvalid)}
+	// would tell a prober which shapes exist. errNoToken is the same where everybody verifies tokens and nobody keys.
+	errUnrecognised = &Error{Code: CodeInvalidAPIKey, Err: errNobodyKnows}
+	errNoToken      = &Error{Code: CodeInvalidToken, Err: errNobodyKnows}
+	errNobodyKnows  = fmt.Errorf("auth: no authenticator recognises the credential: %w", ErrInvalid)
 )
 
 // New returns a Gate. It reports everything that is wrong with cfg at once.
@@ -127,14 +134,19 @@ func New(cfg Config) (*Gate, error) {
 	}
 	g := &Gate{
 		auth: cfg.Authenticator, base: Challenge{Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata},
-		ask: slices.Clone(cfg.ChallengeScopes), scopes: scopes, proxies: proxies, maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger,
+		ask: slices.Clone(cfg.ChallengeScopes), scopes: scopes, proxies: proxies, maxBody: cfg.MaxBody, deny: cfg.Deny, logger: cfg.Logger, level: cfg.RefusalLevel,
 		lockout: lock, onAlarm: cfg.OnAlarm, models: cfg.RequestModels,
 	}
 	all := members(cfg.Authenticator)
 	g.schemes = schemes(all)
+	g.unknown = errNoToken
 	for _, a := range all {
 		if t, ok := a.(Announcer); ok {
 			g.talkers = append(g.talkers, t)
+		}
+		_, verifies := a.(TokenVerifier)
+		if _, challenges := a.(Challenger); !verifies && !challenges {
+			g.unknown = errUnrecognised
 		}
 	}
 	return g, nil
@@ -166,11 +178,18 @@ func (g *Gate) Authenticate(r *http.Request) (*Principal, error) {
 	if err := g.locked(r); err != nil {
 		return nil, err
 	}
-	return g.authenticate(r)
+	p, err := g.identify(r)
+	if err == nil {
+		err = g.permit(r, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// authenticate is Authenticate for an address that is not locked.
-func (g *Gate) authenticate(r *http.Request) (*Principal, error) {
+// identify finds out who sent r.
+func (g *Gate) identify(r *http.Request) (*Principal, error) {
 	if g == nil || g.auth == nil {
 		return nil, errNotMade
 	}
@@ -184,8 +203,8 @@ func (g *Gate) authenticate(r *http.Request) (*Principal, error) {
 		// RFC 6750 section 3.1: a client that tried another scheme did not know what is wanted; it gets the challenge
 		// alone, as if it had sent nothing.
 		if cred.Source == SourceBearer || cred.Source == SourceHeader || cred.Source == SourceDPoP && g.offers("DPoP") >= 0 {
-			g.failed(r, errUnrecognised)
-			return nil, errUnrecognised
+			g.failed(r, g.unknown)
+			return nil, g.unknown
 		}
 		return nil, err
 	case err != nil:
@@ -195,13 +214,18 @@ func (g *Gate) authenticate(r *http.Request) (*Principal, error) {
 		// Fail closed: nil and nil is a fault in the authenticator, not an anonymous caller.
 		return nil, errNoPrincipal
 	}
+	return p, nil
+}
+
+// permit reports why p does not meet what g demands of r, nil if it does.
+func (g *Gate) permit(r *http.Request, p *Principal) error {
 	if err := authorize(p, g.scopes); err != nil {
-		return nil, err
+		return err
 	}
 	for _, rule := range g.rules {
 		if err := rule(g, r, p); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }

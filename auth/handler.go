@@ -1,10 +1,9 @@
 package auth
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/mantlet-go/mantlet/internal/deny"
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // stage is this room's name in records.
@@ -28,6 +28,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Enter(w, r)
 		defer x.Leave()
+		if p := g.known(x, r); p != nil {
+			g.admit(x, w, r, p, next)
+			return
+		}
 		if g != nil {
 			if g.proxies != nil {
 				// First, so that our trusted proxies decide before an authenticator asks for the address.
@@ -46,49 +50,111 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 				a.Announce(w.Header(), r)
 			}
 		}
-		p, err := g.authenticate(r)
+		p, err := g.identify(r)
 		if err != nil {
 			g.refuse(x, w, r, err)
 			return
 		}
+		g.remember(x, r, p)
+		g.admit(x, w, r, p, next)
+	})
+}
+
+// admit runs next if p meets what g demands. Who was refused is known all the same: the record of the request says so.
+func (g *Gate) admit(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal, next http.Handler) {
+	if q, _ := FromContext(r.Context()); q != p {
 		x.SetCaller(callerOf(p))
 		if q, _ := FromContext(r.Context()); q != p {
 			// A NewContext between us and the room that made the exchange names another caller, or none, and would overrule us.
 			r = r.WithContext(NewContext(r.Context(), p))
 		}
-		next.ServeHTTP(w, r)
-	})
+	}
+	if err := g.permit(r, p); err != nil {
+		g.refuse(x, w, r, err)
+		return
+	}
+	if h := w.Header(); len(r.Header["Authorization"]) == 0 && h.Get("Cache-Control") == "" {
+		// Answers to a request with an Authorization header are kept out of shared caches by RFC 9111 section 3.5. Those to an API key in a
+		// header of its own, a cookie or a certificate are not.
+		h.Set("Cache-Control", "private")
+	}
+	next.ServeHTTP(w, r)
+}
+
+// passed is what a Gate found out about a request, for those that were made of it and stand further in.
+type passed struct {
+	by    *lockout // whom Gates made of one another share
+	cred  Credential
+	proof string
+	p     *Principal
+}
+
+type passedKey struct{}
+
+// proofOf is the DPoP proof of r, if it has one.
+func proofOf(r *http.Request) string {
+	if v := r.Header["Dpop"]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+func (g *Gate) remember(x *exchange.Exchange, r *http.Request, p *Principal) {
+	if cred, err := CredentialOf(r); err == nil && cred.Value != "" {
+		x.Put(passedKey{}, &passed{g.lockout, cred, proofOf(r), p})
+	}
+}
+
+// known returns the caller that a Gate further out, of which g was made, found by the very credential that r still has. To ask again would
+// cost the same again, and a proof that is good once (RFC 9449 section 11.1) would be refused as a replay.
+func (g *Gate) known(x *exchange.Exchange, r *http.Request) *Principal {
+	f, _ := x.Get(passedKey{}).(*passed)
+	if f == nil || g == nil || g.auth == nil || f.by != g.lockout {
+		return nil
+	}
+	if cred, err := CredentialOf(r); err != nil || cred != f.cred || proofOf(r) != f.proof || len(r.Header["Dpop"]) > 1 {
+		return nil
+	}
+	return f.p
 }
 
 // BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
 // the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
-// it to needs, which must not keep or change it; next reads it again. An error of needs is the refusal: an [*Error], or one that wraps
+// it to needs, which must not keep or change it; next reads it again. A body that does not say it is JSON in UTF-8 is refused with 400. An error of needs is the refusal: an [*Error], or one that wraps
 // one of this package's reasons; any other is 503. A blank scope is met by nobody; for none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is
 // refused as unauthenticated. It panics when needs or next is nil.
 func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
 	if needs == nil || next == nil {
 		panic("auth: Gate.BodyScopesHandler: needs or next is nil")
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, w, r := exchange.Enter(w, r)
-		defer x.Leave()
-		if g == nil || g.auth == nil {
-			g.refuse(x, w, r, errNotMade)
-			return
-		}
-		p, ok := FromContext(r.Context())
-		if !ok {
-			g.refuse(x, w, r, ErrNoCredential)
-			return
-		}
+	return g.inside(next, func(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal) error {
 		body, err := x.ReadBody(w, r, g.maxBody)
 		if err != nil {
-			g.refuseBody(x, w, r, err)
-			return
+			return &bodyError{err}
+		}
+		if len(body) > 0 && !saysJSON(r) {
+			return errNotJSON // who decodes it otherwise reads another operation in it
 		}
 		scopes, err := needs(r, body)
 		if scopes = splitScopes(scopes); err == nil && !p.HasScopes(scopes...) {
 			err = authorize(p, union(g.scopes, scopes))
+		}
+		return err
+	})
+}
+
+// inside returns a handler that stands inside [Gate.Handler]: it runs next for requests with a caller that check has no objection to.
+func (g *Gate) inside(next http.Handler, check func(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, p *Principal) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, w, r := exchange.Enter(w, r)
+		defer x.Leave()
+		var err error = errNotMade
+		if g != nil && g.auth != nil {
+			if p, ok := FromContext(r.Context()); ok {
+				err = check(x, w, r, p)
+			} else {
+				err = ErrNoCredential
+			}
 		}
 		if err != nil {
 			g.refuse(x, w, r, err)
@@ -98,14 +164,21 @@ func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]str
 	})
 }
 
-// saysJSON reports whether the body of r has a JSON media type, and only that one.
+// bodyError is that the body of a request could not be read.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
+
+var errNotJSON = &Error{Code: CodeInvalidRequest, Err: fmt.Errorf("%w: the body does not say that it is JSON in UTF-8", ErrInvalidRequest)}
+
+// saysJSON reports whether the body of r has a JSON media type, and only that one, in the charset in which it is read here.
 func saysJSON(r *http.Request) bool {
 	types := r.Header["Content-Type"]
 	if len(types) != 1 {
 		return false
 	}
-	t, _, err := mime.ParseMediaType(types[0])
-	return err == nil && (t == "application/json" || strings.HasSuffix(t, "+json"))
+	t, ok := jsonscan.MediaType(types[0])
+	return ok && (t == "application/json" || strings.HasSuffix(t, "+json"))
 }
 
 // refuse writes the refusal that err stands for.
@@ -115,18 +188,7 @@ func (g *Gate) refuse(x *exchange.Exchange, w http.ResponseWriter, r *http.Reque
 		g = &zero
 	}
 	d := g.denial(r, err)
-	g.log(r.Context(), x, d)
-	x.RefuseWith(w, r, d, g.deny)
-}
-
-// refuseBody refuses a request whose body could not be read.
-func (g *Gate) refuseBody(x *exchange.Exchange, w http.ResponseWriter, r *http.Request, err error) {
-	d := &deny.Denial{Code: deny.InvalidRequest, Stage: stage, Cause: err}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		d.Code = deny.BodyTooLarge
-	}
-	g.log(r.Context(), x, d)
+	g.record(x, r, d)
 	x.RefuseWith(w, r, d, g.deny)
 }
 
@@ -135,6 +197,13 @@ var noFacts Error
 
 // denial turns a reason into what leaves: status by code, and the headers of RFC 6750 section 3.
 func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
+	if unread := (*bodyError)(nil); errors.As(err, &unread) {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return &deny.Denial{Code: deny.BodyTooLarge, Stage: stage, Cause: unread.error}
+		}
+		return &deny.Denial{Code: deny.InvalidRequest, Stage: stage, Cause: unread.error}
+	}
 	code := CodeOf(err)
 	d := &deny.Denial{Code: deny.Code(code), Stage: stage, Cause: err}
 	var e *Error
@@ -155,7 +224,11 @@ func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 			d.Message = "The request does not name one model: body, path and query must agree."
 			return d // nothing another credential would cure
 		}
-		fault.Error, fault.Description = "invalid_request", "Send exactly one credential"
+		fault.Error = "invalid_request"
+		if errors.Is(err, ErrTwoCredentials) {
+			fault.Description = "Send exactly one credential"
+			d.Message = "The request carries more than one credential, or one header twice. Send exactly one."
+		}
 	case CodeInvalidAPIKey, CodeInvalidToken:
 		fault.Error = "invalid_token"
 	case CodeTokenExpired:
@@ -164,19 +237,16 @@ func (g *Gate) denial(r *http.Request, err error) *deny.Denial {
 		fault.Error, scopes = "insufficient_scope", e.Scopes
 	case CodeStepUp:
 		fault.Error, fault.ACRValues, fault.MaxAge = "insufficient_user_authentication", e.ACRValues, e.MaxAge
-	case CodeUnavailable:
+	case CodeUnavailable, CodeLocked:
 		// No challenge: the credential may be good, and a client told otherwise asks its user to log in again.
-		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
-		return d
-	case CodeLocked:
 		d.Header = http.Header{"Retry-After": {retryAfter(e)}}
 		return d
 	default:
 		// A refusal of the model, the address or the action is nothing another credential would cure.
 		return d
 	}
-	if e.Challenge != "" {
-		fault.Error, fault.Description = e.Challenge, ""
+	if e.ChallengeError != "" {
+		fault.Error, fault.Description = e.ChallengeError, ""
 	}
 	d.Header = http.Header{"Www-Authenticate": g.challenges(r, fault, scopes)}
 	return d
@@ -189,10 +259,11 @@ func (g *Gate) challenges(r *http.Request, fault Challenge, scopes []string) []s
 	if len(list) == 0 {
 		list = []Challenge{{Scheme: "Bearer"}}
 	}
-	used := 0
+	scheme := "Bearer"
 	if cred, err := CredentialOf(r); err == nil && cred.Source == SourceDPoP {
-		used = max(0, g.offers("DPoP"))
+		scheme = "DPoP"
 	}
+	used := max(0, g.offers(scheme))
 	lines := make([]string, len(list))
 	for i, c := range list {
 		if c.Realm = g.base.Realm; c.Realm == "" {
@@ -221,21 +292,53 @@ func retryAfter(e *Error) string {
 	return strconv.FormatInt(int64(max(1, (wait+time.Second-1)/time.Second)), 10)
 }
 
-func (g *Gate) log(ctx context.Context, x *exchange.Exchange, d *deny.Denial) {
-	logger, level := g.logger, slog.LevelDebug
-	if logger == nil {
-		logger = slog.Default()
+// log is the logger of this moment.
+func (g *Gate) log() *slog.Logger {
+	if g.logger == nil {
+		return slog.Default()
 	}
-	if d.Code == deny.AuthUnavailable {
-		level = slog.LevelError
+	return g.logger
+}
+
+// record logs a refusal: what was asked for, by whom as far as that is known, and why not.
+func (g *Gate) record(x *exchange.Exchange, r *http.Request, d *deny.Denial) {
+	logger, level, ctx := g.log(), slog.LevelDebug, r.Context()
+	if g.level != nil {
+		level = g.level.Level()
+	}
+	if d.Code == deny.AuthUnavailable && !errors.Is(d.Cause, ErrNotYetValid) { // which says that it is a matter of moments, and a stranger's doing
+		level = max(level, slog.LevelError)
 	}
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("request_id", x.ID()), slog.String("code", string(d.Code)), slog.String("reason", d.Cause.Error())}
+	attrs := []slog.Attr{
+		slog.String("request_id", x.ID()), slog.String("code", string(d.Code)), slog.String("reason", d.Cause.Error()), slog.String("method", r.Method),
+	}
+	add := func(k, v string) {
+		if v != "" {
+			attrs = append(attrs, slog.String(k, v))
+		}
+	}
 	var e *Error
-	if errors.As(d.Cause, &e) && e != nil && e.KeyID != "" {
-		attrs = append(attrs, slog.String("key_id", e.KeyID))
+	errors.As(d.Cause, &e)
+	p, _ := FromContext(ctx)
+	if r.URL != nil {
+		add("path", r.URL.Path[:min(len(r.URL.Path), 256)])
+	}
+	if a := x.Addr(r, g.proxies); a.IsValid() {
+		add("address", a.String())
+	}
+	if p != nil {
+		add("issuer", p.Issuer)
+		add("subject", p.Subject)
+		add("client_id", p.ClientID)
+		add("key_id", p.KeyID)
+	} else if e != nil {
+		add("key_id", e.KeyID)
+	}
+	if e != nil {
+		add("scopes_needed", strings.Join(e.Scopes, " "))
 	}
 	logger.LogAttrs(ctx, level, "auth: request refused", attrs...)
 }

@@ -21,7 +21,7 @@ const (
 	// DefaultLockoutFailures is as many wrong keys as package validate/guard takes for a ban.
 	DefaultLockoutFailures = 20
 	// DefaultLockoutHalfLife lets a client that retries a wrong credential every 10 seconds settle at a score of 9, below a lock. A
-	// guesser who stays below one has 14 guesses a minute.
+	// guesser who stays below one has 13 guesses a minute.
 	DefaultLockoutHalfLife = time.Minute
 	// DefaultLock is the length of a first lock; each further one is twice as long, up to DefaultMaxLock.
 	DefaultLock = time.Minute
@@ -37,7 +37,9 @@ const (
 // [ErrRevoked], [ErrNotYetValid]), one of a scheme nobody here speaks, none at all, a missing scope and an outage of ours cost nothing, and a
 // success takes nothing back: one good key would buy any number of guesses.
 type Lockout struct {
-	// Failures is the score that locks an address; every failure is one. Zero means DefaultLockoutFailures.
+	// Failures is how many failures, at most within a fraction of HalfLife, lock an address. Each adds one to its score; it is locked when the
+	// score is above Failures less one half, so that the decay between quick failures does not ask for one more. Zero means
+	// DefaultLockoutFailures.
 	Failures int
 	// HalfLife is the time in which a score halves. Zero means DefaultLockoutHalfLife.
 	HalfLife time.Duration
@@ -109,6 +111,8 @@ type LockoutStats struct {
 	Evicted int64
 	// Dropped counts failures that found no place because the table held nothing but locks there: raise MaxAddresses.
 	Dropped int64
+	// Uncounted counts failures from peers of private addresses while no trusted proxies are named: see Lockout.CountPrivate.
+	Uncounted int64
 }
 
 // lockout keeps the scores and locks of addresses, and the bursts of wrong secrets: tables of a size fixed for ever, and no
@@ -126,7 +130,7 @@ type lockout struct {
 	last   atomic.Int64 // no lock ends later; 0 when nobody is locked, and then no table and no clock is looked at
 	groups []lockGroup
 
-	locks, refused, evicted, dropped atomic.Int64
+	locks, refused, evicted, dropped, uncounted atomic.Int64
 
 	mu     sync.Mutex
 	bursts [512][8]burst
@@ -317,7 +321,7 @@ func (l *lockout) fail(key uint64, now int64) (until int64) {
 		return 0
 	}
 	score := math.Exp2(s.level-l.age(now)) + 1
-	if score < float64(l.cfg.Failures)*(1-1e-6) { // levels are rounded
+	if score < float64(l.cfg.Failures)-0.5 {
 		s.level = math.Log2(score) + l.age(now)
 		return 0
 	}
@@ -419,10 +423,19 @@ func (l *lockout) mayAlarm(kind int, now int64) (suppressed int, ok bool) {
 // shared is the address space between a provider and its customers (RFC 6598), which clusters use too.
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
+// counting says whether the failures of an address count.
+type counting uint8
+
+const (
+	counted counting = iota
+	exempt
+	private // it would count if we knew that it is no proxy
+)
+
 // client returns the address of r and whether it may be locked. It may not when it stands for many: a trusted proxy itself, a peer
 // without an address, and a private one while nobody knows which peers are proxies. A client that a trusted proxy's headers do not name
 // clearly is the zero Addr and may be locked, one score for all of them: it can bring that about, and must not escape by it.
-func (g *Gate) client(r *http.Request) (a netip.Addr, counted bool) {
+func (g *Gate) client(r *http.Request) (a netip.Addr, c counting) {
 	proxies := g.proxies
 	if x := exchange.From(r.Context()); x != nil {
 		a = x.Addr(r, proxies)
@@ -433,13 +446,16 @@ func (g *Gate) client(r *http.Request) (a netip.Addr, counted bool) {
 	l := g.lockout
 	switch {
 	case !a.IsValid():
-		return a, proxies != nil && exchange.HasPeer(r)
-	case proxies.Trusts(a):
-		return a, false
+		if proxies != nil && exchange.HasPeer(r) {
+			return a, counted
+		}
+		return a, exempt
+	case proxies.Trusts(a), slices.ContainsFunc(l.cfg.Exempt, func(p netip.Prefix) bool { return p.Contains(a) }):
+		return a, exempt
 	case proxies == nil && !l.cfg.CountPrivate && (a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || shared.Contains(a)):
-		return a, false
+		return a, private
 	}
-	return a, !slices.ContainsFunc(l.cfg.Exempt, func(p netip.Prefix) bool { return p.Contains(a) })
+	return a, counted
 }
 
 // locked returns the refusal of a request from an address that is locked.
@@ -448,8 +464,8 @@ func (g *Gate) locked(r *http.Request) error {
 		return nil
 	}
 	l := g.lockout
-	a, counted := g.client(r)
-	if !counted {
+	a, c := g.client(r)
+	if c != counted {
 		return nil
 	}
 	left := l.left(addressKey(a), l.now())
@@ -479,7 +495,7 @@ func guess(err error) (e *Error, ok bool) {
 	if !errors.As(err, &e) || e == nil {
 		e = &noFacts
 	}
-	return e, e.Challenge != "use_dpop_nonce" // how every client of RFC 9449 section 8 begins
+	return e, e.ChallengeError != "use_dpop_nonce" // how every client of RFC 9449 section 8 begins
 }
 
 // failed counts what an authenticator refused, and alarms.
@@ -492,12 +508,19 @@ func (g *Gate) failed(r *http.Request, err error) {
 	if !ok {
 		return
 	}
-	a, counted := g.client(r)
+	a, c := g.client(r)
 	key, now := addressKey(a), l.now()
 	if n := l.wrongSecret(key, e.KeyID, now); powerOfTen(n) {
 		g.alarm(r, 0, now, Alarm{Kind: AlarmWrongSecret, Prefix: prefixOf(a), KeyID: e.KeyID, Failures: n})
 	}
-	if !counted || l.skip {
+	if l.skip || c == exempt {
+		return
+	}
+	if c == private {
+		if n := l.uncounted.Add(1); n >= 10 && powerOfTen(int(n)) { // a key that was mistyped at a desk is no news
+			g.log().LogAttrs(r.Context(), slog.LevelWarn, "auth: wrong credentials from private addresses lock nobody out: name the proxies in front in Config.TrustedProxies, or set Lockout.CountPrivate",
+				slog.Int64("failures", n), slog.String("prefix", prefixOf(a).String()))
+		}
 		return
 	}
 	if until := l.fail(key, now); until > 0 {
@@ -522,11 +545,7 @@ func (g *Gate) alarm(r *http.Request, kind int, now int64, a Alarm) {
 	if x := exchange.From(ctx); x != nil {
 		a.RequestID = x.ID()
 	}
-	logger := g.logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	logger.LogAttrs(ctx, slog.LevelWarn, [...]string{"auth: wrong secret for an existing key", "auth: address locked out"}[kind], slog.Any("alarm", a))
+	g.log().LogAttrs(ctx, slog.LevelWarn, [...]string{"auth: wrong secret for an existing key", "auth: address locked out"}[kind], slog.Any("alarm", a))
 	if g.onAlarm != nil {
 		g.onAlarm(ctx, a)
 	}
@@ -598,7 +617,7 @@ func (g *Gate) LockoutStats() LockoutStats {
 	now := l.now()
 	st := LockoutStats{
 		Slots: len(l.groups) * len(lockGroup{}.slots), Locks: l.locks.Load(), Refused: l.refused.Load(),
-		Evicted: l.evicted.Load(), Dropped: l.dropped.Load(),
+		Evicted: l.evicted.Load(), Dropped: l.dropped.Load(), Uncounted: l.uncounted.Load(),
 	}
 	l.each(func(s *lockSlot) {
 		if s.until > now {

@@ -36,7 +36,7 @@ type door struct {
 var answers = map[string]error{
 	"good": nil, "bad": auth.ErrInvalid, "expired": auth.ErrExpired, "revoked": auth.ErrRevoked, "early": auth.ErrNotYetValid, "down": auth.ErrUnavailable,
 	"foreign": auth.ErrNoCredential, "strange": errors.New("a fault"), "elsewhere": auth.ErrAddressNotAllowed,
-	"nonce":  &auth.Error{Code: auth.CodeInvalidToken, Challenge: "use_dpop_nonce", Err: auth.ErrInvalid},
+	"nonce":  &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: "use_dpop_nonce", Err: auth.ErrInvalid},
 	"spent":  &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k1", Err: auth.ErrExpired},
 	"secret": &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k1", Err: auth.ErrInvalid},
 	"other":  &auth.Error{Code: auth.CodeInvalidAPIKey, KeyID: "k2", Err: auth.ErrInvalid},
@@ -605,6 +605,59 @@ func FuzzLockedPrefix(f *testing.F) {
 		}
 		if len(l) != 1 || !l[0].Prefix.Contains(a) || l[0].Prefix != l[0].Prefix.Masked() || !g.Unlock(l[0].Prefix.Addr()) {
 			t.Fatalf("%v: %v", a, l)
+		}
+	})
+}
+
+func TestAsManyFailuresAsAreConfiguredLockThoughTimePasses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, failures := range []int{1, 2, 3, 20} {
+			d := newDoor(t, func(c *auth.Config) { c.Lockout.Failures = failures })
+			for i := range failures {
+				if w := d.knock("bad", eve); w.Code != 401 {
+					t.Errorf("%d: failure %d: %d", failures, i+1, w.Code)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if w := d.knock("bad", eve); w.Code != 429 {
+				t.Errorf("%d: the next: %d", failures, w.Code)
+			}
+		}
+		d := newDoor(t, func(c *auth.Config) { c.Lockout.Failures = 2 })
+		for range 10 {
+			if w := d.knock("bad", eve); w.Code != 401 {
+				t.Errorf("one failure in two half-lives: %d", w.Code)
+			}
+			time.Sleep(2 * auth.DefaultLockoutHalfLife)
+		}
+	})
+}
+
+func TestAnOperatorIsToldThatALockoutCountsNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDoor(t, nil)
+		for range 100 {
+			if w := d.knock("bad", "10.1.2.3:1"); w.Code != 401 {
+				t.Fatal(w.Code)
+			}
+		}
+		text := d.log.String()
+		if n := d.LockoutStats().Uncounted; n != 100 || strings.Count(text, "TrustedProxies") != 2 || !strings.Contains(text, "failures=10 prefix=10.1.2.3/32") {
+			t.Errorf("%d uncounted: %s", n, text)
+		}
+		for name, change := range map[string]func(*auth.Config){
+			"exempt":  func(c *auth.Config) { c.Lockout.Exempt = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+			"off":     func(c *auth.Config) { c.SkipLockout = true },
+			"counted": func(c *auth.Config) { c.Lockout.CountPrivate = true },
+			"behind":  func(c *auth.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")} },
+		} {
+			d := newDoor(t, change)
+			for range 20 {
+				d.knock("bad", "10.1.2.3:1")
+			}
+			if n := d.LockoutStats().Uncounted; n != 0 || strings.Contains(d.log.String(), "TrustedProxies") {
+				t.Errorf("%s: %d, %s", name, n, d.log.String())
+			}
 		}
 	})
 }

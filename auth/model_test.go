@@ -155,3 +155,64 @@ func TestNamedModelHandlerAsksForACallerAndAGate(t *testing.T) {
 	}()
 	gate(t, authtest.Accept(authtest.Principal())).NamedModelHandler(nil)
 }
+
+func TestInFrontOfTheRouterARestrictedCallerIsRefusedWhatThePathMayName(t *testing.T) {
+	small := authtest.Principal(authtest.Models("small"))
+	mux := http.NewServeMux()
+	ran := ""
+	run := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { ran = name + r.PathValue("model") })
+	}
+	mux.Handle("/v1/models/{model}/generate", run("generate "))
+	mux.Handle("POST /v1/chat", run("chat"))
+	mux.Handle("/{$}", run("home"))
+	for _, c := range []struct {
+		name       string
+		p          *auth.Principal
+		path, body string
+		handler    func(*auth.Gate) http.Handler
+		ran        string
+	}{
+		{"a path that names another", small, "/v1/models/big/generate", "", func(g *auth.Gate) http.Handler { return g.NamedModelHandler(mux) }, ""},
+		{"a body that names ours as well", small, "/v1/models/big/generate", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, ""},
+		{"a route without wildcards", small, "/v1/chat", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, "chat"},
+		{"the root, which looks like one", small, "/", `{"model":"small"}`, func(g *auth.Gate) http.Handler { return g.ModelHandler(mux) }, "home"},
+		{"a caller without a list", authtest.Principal(), "/v1/models/big/generate", "", func(g *auth.Gate) http.Handler { return g.NamedModelHandler(mux) }, "generate big"},
+		{"another router, whose route is not known", small, "/v1/models/big/generate", "", func(g *auth.Gate) http.Handler {
+			return g.NamedModelHandler(http.HandlerFunc(mux.ServeHTTP))
+		}, ""},
+		{"behind the router", small, "/inner/models/small", "", func(g *auth.Gate) http.Handler {
+			m := http.NewServeMux()
+			m.Handle("/inner/models/{model}", g.NamedModelHandler(run("inner ")))
+			return m
+		}, "inner small"},
+		{"behind the router, another", small, "/inner/models/big", "", func(g *auth.Gate) http.Handler {
+			m := http.NewServeMux()
+			m.Handle("/inner/models/{model}", g.NamedModelHandler(run("inner ")))
+			return m
+		}, ""},
+	} {
+		ran = ""
+		g := gate(t, authtest.Accept(c.p))
+		w := httptest.NewRecorder()
+		r := authtest.Request("POST", c.path, c.body)
+		g.Handler(c.handler(g)).ServeHTTP(w, r)
+		if ran != c.ran || (w.Code == 403) != (c.ran == "") {
+			t.Errorf("%s: ran %q, %d %s", c.name, ran, w.Code, w.Body)
+		}
+	}
+}
+
+func TestARestrictedCallerReachesNoOtherModelByAFallback(t *testing.T) {
+	for _, body := range []string{
+		`{"model":"small","models":["big"]}`, `{"model":"small","fallbacks":["big"]}`, `{"model":"small","Models":["big"]}`, `{"model":"small","context_window_fallbacks":[{"small":["big"]}]}`,
+	} {
+		for name, p := range map[string]*auth.Principal{"restricted": authtest.Principal(authtest.Models("small")), "free": authtest.Principal()} {
+			g := gate(t, authtest.Accept(p))
+			w, ran := serve(func(h http.Handler) http.Handler { return g.Handler(g.ModelHandler(h)) }, authtest.Request("POST", "/v1/chat/completions", body))
+			if ran != (name == "free") || !ran && (w.Code != 403 || code(t, w) != "model_not_allowed") {
+				t.Errorf("%s %s: ran %v, %d", name, body, ran, w.Code)
+			}
+		}
+	}
+}

@@ -32,7 +32,8 @@ type Principal struct {
 	// Tenant is the customer or organisation the caller belongs to; empty when the deployment has none.
 	Tenant string
 	// ClientID names the client application across key rotation: limits and budgets belong to it, never to a key. It is
-	// unique under one Issuer only.
+	// unique under one Issuer only. Empty when the credential names no application: limits and budgets then belong to the
+	// Subject, which never shares them with a ClientID of the same spelling.
 	ClientID string
 	// KeyID is the public id of the key that proved the identity. It is no secret.
 	KeyID string

@@ -73,7 +73,7 @@ func (g *Gate) RequireAny(alternatives ...string) *Gate {
 }
 
 // RequireFunc returns a Gate that asks f, for every request, which scopes it needs beside those g demands; g is unchanged. The
-// caller is known by then, and is not in the context yet. A string may hold several scopes, and
+// caller is known by then. A string may hold several scopes, and
 // a blank one is met by nobody: for no further demand, f returns nothing. What f needs to know must stand
 // outside the body; for the other case see [Gate.BodyScopesHandler]. f must be safe for concurrent use.
 func (g *Gate) RequireFunc(f func(r *http.Request) []string) *Gate {
@@ -106,7 +106,7 @@ const maxAhead = time.Minute
 
 // RequireAuthentication returns a Gate that demands how and when the caller authenticated, beside what g demands; g is unchanged. The
 // ACR of the Principal must be one of acrValues, in order of preference; none means any. Its AuthTime must not be longer ago than
-// maxAge, in whole seconds; zero means any time, and a Principal without AuthTime, or with one more than a minute ahead of our clock, is
+// maxAge, which a client is told in whole seconds, rounded up; zero means any time, and a Principal without AuthTime, or with one more than a minute ahead of our clock, is
 // never recent. Others are refused with 401 and
 // told what is missing (RFC 9470), so that an interactive client can send its user to authenticate again. Several demands must all be met.
 //

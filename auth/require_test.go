@@ -59,6 +59,7 @@ func TestEverySchemeGetsOneChallengeLine(t *testing.T) {
 		{"nested", auth.AnyOf(auth.AnyOf(keys), auth.AnyOf(dpop, keys)), set(""), []string{`Bearer realm="api"`, `DPoP realm="api", algs="ES256"`}},
 		{"the error goes to the scheme used: DPoP", auth.AnyOf(keys, bad), set("dpop x"), []string{`Bearer realm="api"`, `DPoP realm="api", error="invalid_token", algs="ES256"`}},
 		{"the error goes to the scheme used: Bearer", auth.AnyOf(keys, bad), set("Bearer x"), []string{`Bearer realm="api", error="invalid_token"`, `DPoP realm="api", algs="ES256"`}},
+		{"the error goes to the scheme used: Bearer behind another", bad, set("Bearer x"), []string{`DPoP realm="api", algs="ES256"`, `bearer realm="api", error="invalid_token"`}},
 		{"a scheme nobody offers", authtest.Refuse(auth.ErrInvalid), set("DPoP x"), []string{`Bearer realm="api", error="invalid_token"`}},
 	} {
 		w, ran := serve(gate(t, c.a).Handler, authtest.Request("GET", "/", "", c.set))

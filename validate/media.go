@@ -1,12 +1,12 @@
 package validate
 
 import (
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/mantlet-go/mantlet/internal/deny"
+	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
 // mediaType checks that the headers describe a body this Validator can read: one accepted media type, in UTF-8, under no
@@ -48,17 +48,8 @@ func (p *policy) accepts(lines []string) bool {
 	if p.usual(lines[0]) { // nearly always, and without an allocation
 		return true
 	}
-	// ParseMediaType refuses a parameter that is given twice with different values, and a list of types.
-	t, params, err := mime.ParseMediaType(lines[0])
-	if err != nil || !slices.Contains(p.types, t) {
-		return false
-	}
-	if strings.Count(strings.ToLower(lines[0]), "charset") > 1 { // given twice with one value, or as charset and charset*
-		return false
-	}
-	// RFC 8259 section 8.1: JSON between systems is UTF-8. Other parameters mean nothing for JSON.
-	charset, ok := params["charset"]
-	return !ok || strings.EqualFold(charset, "utf-8")
+	t, ok := jsonscan.MediaType(lines[0])
+	return ok && slices.Contains(p.types, t)
 }
 
 // usual reports whether line is an accepted media type as nearly every client spells it: alone, or followed by the one

@@ -44,7 +44,7 @@ type Config struct {
 	// LoadTimeout bounds one load of the store, and one write of uses. Zero means 10 seconds.
 	LoadTimeout time.Duration
 	// Policy bounds what may be created, imported and rotated. The zero Policy allows any lifetime and number of keys, and an
-	// overlap of a day.
+	// overlap of a day. It binds this Manager only: whoever else writes to the store, the command keyctl too, has a policy of their own.
 	Policy Policy
 	// Foreign are the formats of keys that another system made, for [Manager.Import]. Nil means that there are none.
 	Foreign []Foreign

@@ -1,9 +1,6 @@
 package apikey
 
-import (
-	"encoding/json"
-	"os"
-)
+import "encoding/json"
 
 // Shape gives tests the format of a manager's keys.
 type Shape struct{ f format }
@@ -75,6 +72,3 @@ func DecodeFile(data []byte) ([]Record, error) {
 func EncodeFile(keys []Record) ([]byte, error) {
 	return json.Marshal(fileFormat{Format: formatName, Version: formatVersion, Keys: keys})
 }
-
-// OpenFile opens a key file that was looked at before.
-func OpenFile(name string) (*os.File, error) { return openFile(name) }

@@ -10,13 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
+	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
 
 // FileConfig configures a [FileStore].
@@ -99,16 +98,31 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refresh(); err != nil {
+	if err := s.refresh(); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; run keyctl init, or set FileConfig.Create", err)
+	} else if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+// about says of which file an error is. Where the system named it too, once is enough.
+func about(kind, path string, err error) error {
+	if named, ok := err.(*fs.PathError); ok && named.Path == path {
+		err = named.Err
+	}
+	return fmt.Errorf("apikey: %s %s: %w", kind, path, err)
+}
+
+const (
+	keyFile = "key file"
+	useFile = "file of uses"
+)
+
 func (s *FileStore) create() error {
-	unlock, err := lockFile(context.Background(), s.cfg.Path+".lock")
+	unlock, err := privatefile.Lock(context.Background(), s.cfg.Path+".lock")
 	if err != nil {
-		return fmt.Errorf("apikey: locking the key file: %w", err)
+		return about("lock of the key file", s.cfg.Path+".lock", err)
 	}
 	defer unlock()
 	if _, err := os.Lstat(s.cfg.Path); !errors.Is(err, fs.ErrNotExist) {
@@ -125,12 +139,12 @@ func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case s.writing <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("apikey: locking the key file: %w", ctx.Err())
+		return nil, about("lock of the key file", s.cfg.Path+".lock", ctx.Err())
 	}
-	release, err := lockFile(ctx, s.cfg.Path+".lock")
+	release, err := privatefile.Lock(ctx, s.cfg.Path+".lock")
 	if err != nil {
 		<-s.writing
-		return nil, fmt.Errorf("apikey: locking the key file: %w", err)
+		return nil, about("lock of the key file", s.cfg.Path+".lock", err)
 	}
 	s.mu.Lock()
 	return func() {
@@ -268,12 +282,15 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 	f.Uses = append(f.Uses, uses...)
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
-		return fmt.Errorf("apikey: file of uses: %w", err)
+		return about(useFile, s.usagePath(), err)
 	}
 	if int64(len(data)) >= s.cfg.MaxBytes {
-		return fmt.Errorf("apikey: file of uses would grow beyond %d bytes", s.cfg.MaxBytes)
+		return about(useFile, s.usagePath(), fmt.Errorf("would grow beyond %d bytes", s.cfg.MaxBytes))
 	}
-	return replace(s.usagePath(), append(data, '\n'))
+	if err := privatefile.Replace(s.usagePath(), append(data, '\n')); err != nil {
+		return about(useFile, s.usagePath(), err)
+	}
+	return nil
 }
 
 // Usage implements [UsageStore].
@@ -294,74 +311,36 @@ func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, e
 	return since, used, nil
 }
 
-// readUsage reads the file of uses.
-func (s *FileStore) readUsage() (l ledger, err error) {
-	for range 10 { // as in refresh
-		if l, err = s.readUsageOnce(); !errors.Is(err, errReplaced) {
-			return l, err
-		}
-	}
-	return l, err
-}
-
-// readUsageOnce is one try. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
+// readUsage reads the file of uses. No file means that nothing is on record. A broken one is an error, not nothing: keys in use would
 // look dormant.
-func (s *FileStore) readUsageOnce() (l ledger, err error) {
-	info, err := os.Lstat(s.usagePath())
+func (s *FileStore) readUsage() (l ledger, err error) {
+	data, _, err := privatefile.Read(s.usagePath(), s.cfg.MaxBytes, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
 	if err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
-	}
-	if err := s.acceptable(info); err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
-	}
-	data, err := s.readAll(s.usagePath(), info)
-	if err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
+		return l, about(useFile, s.usagePath(), err)
 	}
 	var f usageFile
 	if err := strict(data, &f); err != nil {
-		return l, fmt.Errorf("apikey: file of uses: %w", err)
+		return l, about(useFile, s.usagePath(), err)
 	}
 	if f.Format != usageName || f.Version != formatVersion || f.Uses == nil || f.Since.IsZero() {
-		return l, fmt.Errorf("apikey: file of uses: not a file of format %q version %d", usageName, formatVersion)
+		return l, about(useFile, s.usagePath(), fmt.Errorf("not a file of format %q version %d", usageName, formatVersion))
 	}
 	l.add(f.Since, f.Uses)
 	return l, nil
 }
 
-// errReplaced means that the file that was looked at is not the one that was opened.
-var errReplaced = errors.New("apikey: key file was replaced while it was being opened")
-
 // refresh brings the records up to date with the file. On any error they stay what they were.
-func (s *FileStore) refresh() (err error) {
-	// Another process may be writing: then the new file is looked at from the start. A file that is swapped each time is no write.
-	for range 10 {
-		if err = s.refreshOnce(); !errors.Is(err, errReplaced) {
-			return err
-		}
-	}
-	return err
-}
-
-func (s *FileStore) refreshOnce() error {
+func (s *FileStore) refresh() error {
 	now := time.Now()
-	info, err := os.Lstat(s.cfg.Path)
+	data, info, err := privatefile.Read(s.cfg.Path, s.cfg.MaxBytes, s.changed)
 	if err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
+		return about(keyFile, s.cfg.Path, err)
 	}
-	if err := s.acceptable(info); err != nil {
-		return err
-	}
-	if s.info != nil && os.SameFile(s.info, info) && s.info.ModTime().Equal(info.ModTime()) && s.info.Size() == info.Size() &&
-		s.read.Sub(info.ModTime()) > settled {
+	if data == nil {
 		return nil
-	}
-	data, err := s.readAll(s.cfg.Path, info)
-	if err != nil {
-		return err
 	}
 	sum := sha256.Sum256(data)
 	if s.records != nil && sum == s.sum {
@@ -369,94 +348,43 @@ func (s *FileStore) refreshOnce() error {
 		return nil
 	}
 	records, err := decode(data)
-	if err != nil {
-		return err
+	if err == nil && len(records) == 0 && len(s.records) > 0 {
+		err = errors.New("holds no keys and held some before; the old ones are kept")
 	}
-	if len(records) == 0 && len(s.records) > 0 {
-		return errors.New("apikey: key file holds no keys and held some before; the old ones are kept")
+	if err != nil {
+		return about(keyFile, s.cfg.Path, err)
 	}
 	s.records, s.info, s.read, s.sum = records, info, now, sum
 	s.version++
 	return nil
 }
 
-// acceptable judges a file by what the file system says about it.
-func (s *FileStore) acceptable(info fs.FileInfo) error {
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		return errors.New("apikey: key file is a symbolic link")
-	case !info.Mode().IsRegular():
-		return errors.New("apikey: key file is not a regular file")
-	case info.Size() > s.cfg.MaxBytes:
-		return fmt.Errorf("apikey: key file of %d bytes is larger than %d", info.Size(), s.cfg.MaxBytes)
-	}
-	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
-		return nil // permission bits mean something else there
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("apikey: key file has mode %04o; only its owner may read or write it (chmod 600)", info.Mode().Perm())
-	}
-	dir, err := os.Stat(filepath.Dir(s.cfg.Path))
-	if err != nil {
-		return fmt.Errorf("apikey: directory of the key file: %w", err)
-	}
-	if dir.Mode().Perm()&0o022 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("apikey: directory of the key file has mode %04o; others than its owner could replace the file (chmod go-w)", dir.Mode().Perm())
-	}
-	// Who owns a file can write it whatever its mode, and who owns the directory can put another in its place.
-	if uid, ok := owner(info); ok && uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("apikey: key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
-	}
-	if uid, ok := owner(dir); ok && uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("apikey: directory of the key file belongs to user %d, not to %d, who runs this process, or to root", uid, os.Geteuid())
-	}
-	return nil
-}
-
-// readAll reads the file that info describes, and no other: one swapped in between is refused.
-func (s *FileStore) readAll(path string, info fs.FileInfo) ([]byte, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	defer f.Close()
-	opened, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	if !os.SameFile(info, opened) {
-		return nil, errReplaced
-	}
-	data, err := io.ReadAll(io.LimitReader(f, s.cfg.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
-	}
-	if int64(len(data)) > s.cfg.MaxBytes {
-		return nil, fmt.Errorf("apikey: key file is larger than %d bytes", s.cfg.MaxBytes)
-	}
-	return data, nil
+// changed reports whether the file may be another than the one that was read last.
+func (s *FileStore) changed(info fs.FileInfo) bool {
+	return s.info == nil || !os.SameFile(s.info, info) || !s.info.ModTime().Equal(info.ModTime()) || s.info.Size() != info.Size() ||
+		s.read.Sub(info.ModTime()) <= settled
 }
 
 // decode reads the content of a key file, strictly: what one reader would overlook another might use.
 func decode(data []byte) (map[string]Record, error) {
 	var f fileFormat
 	if err := strict(data, &f); err != nil {
-		return nil, fmt.Errorf("apikey: key file: %w", err)
+		return nil, err
 	}
 	if f.Format != formatName || f.Version != formatVersion || f.Keys == nil {
-		return nil, fmt.Errorf("apikey: key file: not a file of format %q version %d with keys", formatName, formatVersion)
+		return nil, fmt.Errorf("not a file of format %q version %d with keys", formatName, formatVersion)
 	}
 	records := make(map[string]Record, len(f.Keys))
 	for i := range f.Keys {
 		r := &f.Keys[i]
 		if err := r.validate(); err != nil {
-			return nil, fmt.Errorf("apikey: key file: key %d, %.12q: %w", i+1, r.ID, err)
+			return nil, fmt.Errorf("key %d, %.12q: %w", i+1, r.ID, err)
 		}
 		if r.Version == 0 {
-			return nil, fmt.Errorf("apikey: key file: key %d has no version", i+1)
+			return nil, fmt.Errorf("key %d has no version", i+1)
 		}
 		if _, twice := records[r.ID]; twice {
-			return nil, fmt.Errorf("apikey: key file: id %s occurs twice", r.ID)
+			return nil, fmt.Errorf("id %s occurs twice", r.ID)
 		}
 		records[r.ID] = *r
 	}
@@ -468,6 +396,9 @@ const maxString = 4096
 
 // strict reads JSON that has no member twice, in another case or unknown, and nothing after it.
 func strict(data []byte, v any) error {
+	if len(data) == 0 {
+		return errors.New("is empty")
+	}
 	limits := jsonscan.Limits{Bytes: -1, Depth: 8, TotalKeys: -1, ArrayLen: -1, Nodes: -1, StringLen: maxString}
 	if err := jsonscan.Scan(data, &limits, nil); err != nil {
 		return err
@@ -489,59 +420,17 @@ func (s *FileStore) write(keys map[string]Record, room int64) error {
 	}
 	data, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
+		return about(keyFile, s.cfg.Path, err)
 	}
 	if int64(len(data)) >= room {
-		return fmt.Errorf("apikey: key file would grow beyond %d of %d bytes; the rest is kept for withdrawing keys", max(room, 0), s.cfg.MaxBytes)
+		return about(keyFile, s.cfg.Path, fmt.Errorf("would grow beyond %d of %d bytes; the rest is kept for withdrawing keys", max(room, 0), s.cfg.MaxBytes))
 	}
 	// Read what will be read back before it replaces anything: a file we could write and not read would be an outage.
 	if _, err := decode(data); err != nil {
-		return fmt.Errorf("apikey: not writing what could not be read: %w", err)
+		return about(keyFile, s.cfg.Path, fmt.Errorf("not writing what could not be read: %w", err))
 	}
-	return replace(s.cfg.Path, append(data, '\n'))
-}
-
-// replace puts a new file of mode 0600 in the place of the named one, so that a reader sees the one or the other whole.
-func replace(path string, data []byte) (err error) {
-	dir, name := filepath.Split(path)
-	if dir == "" {
-		dir = "."
+	if err := privatefile.Replace(s.cfg.Path, append(data, '\n')); err != nil {
+		return about(keyFile, s.cfg.Path, err)
 	}
-	t, err := os.CreateTemp(dir, "."+name+".*.tmp") // mode 0600
-	if err != nil {
-		return fmt.Errorf("apikey: key file: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			t.Close()
-			os.Remove(t.Name())
-			err = fmt.Errorf("apikey: key file: %w", err)
-		}
-	}()
-	if _, err = t.Write(data); err != nil {
-		return err
-	}
-	if err = t.Sync(); err != nil {
-		return err
-	}
-	if err = t.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(t.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir survive a power cut. Windows cannot sync a directory and keeps its own journal.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -332,5 +333,27 @@ func TestAFileLargerThanMaxBytesIsRefused(t *testing.T) {
 	}
 	if _, err := m.Verify(key, netip.Addr{}, time.Now()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnErrorOfAFileStoreNamesTheFileAndTheWayOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	_, err := apikey.NewFileStore(apikey.FileConfig{Path: path})
+	if !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), path) != 1 || !strings.HasSuffix(err.Error(), "; run keyctl init, or set FileConfig.Create") {
+		t.Errorf("no file: %v", err)
+	}
+	s := fileStore(t, path)
+	for content, want := range map[string]string{"": "is empty", "{}": "not a file of format", "{": "jsonscan"} {
+		for name, call := range map[string]func() error{
+			path:           func() error { _, err := s.Load(t.Context(), ""); return err },
+			path + ".uses": func() error { _, _, err := s.Usage(t.Context()); return err },
+		} {
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := call(); err == nil || strings.Count(err.Error(), name+": "+want) != 1 {
+				t.Errorf("%q: %v", content, err)
+			}
+		}
 	}
 }

@@ -65,6 +65,11 @@ func validPrefix(s string) bool {
 
 func validEnv(s string) bool { return len(s) >= 1 && len(s) <= maxEnv && lowerAlnum(s) }
 
+func validHead(s string) bool {
+	prefix, env, ok := strings.Cut(s, "_")
+	return ok && validPrefix(prefix) && validEnv(env)
+}
+
 func lowerAlnum(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -98,6 +103,9 @@ func newFormat(prefix, env string) format {
 		scheme: prefix + "_", head: head, size: len(head) + idLen + 1 + secretLen + crcLen,
 	}
 }
+
+// name is the head as records have it: "prefix_env".
+func (f *format) name() string { return strings.TrimSuffix(f.head, "_") }
 
 // verdict is what the shape of a string says.
 type verdict uint8

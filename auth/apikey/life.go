@@ -132,8 +132,9 @@ func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave f
 	return sync.OnceFunc(m.creating.Unlock), nil
 }
 
-// make draws a key for a record that lacks id and hash, and stores and publishes it.
+// make draws a key for a record that lacks id, head and hash, and stores and publishes it.
 func (m *Manager) make(ctx context.Context, rec Record) (Secret, Record, error) {
+	rec.Head = m.format.name()
 	for range 4 {
 		var key string
 		key, rec.ID = m.format.generate()
@@ -200,7 +201,8 @@ type Rotation struct {
 // old key after the overlap. Limits and budgets hang on the client and go on. The records name each other. The new key works
 // when Rotate has returned; the old one is refused from the end of the overlap on, or, without overlap, from the return.
 //
-// A key that is revoked, disabled, expired, not yet valid or has a successor already is [ErrState]: rotate the successor. If Rotate fails
+// A key that is revoked, disabled, expired, not yet valid or has a successor already is [ErrState]: rotate the successor. So is one with
+// the [Record.Head] of another Manager, whose callers this one could not serve. If Rotate fails
 // between its two writes, the new key is revoked again; nobody has seen it. A second write that the store reports as failed and
 // has made all the same, as when a connection is lost during the commit, is a success.
 func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (Secret, Record, error) {
@@ -283,6 +285,8 @@ func (m *Manager) Rotate(ctx context.Context, keyID string, rotation Rotation) (
 // rotatable reports why r cannot be rotated at the time now.
 func (m *Manager) rotatable(r *Record, now time.Time) error {
 	switch {
+	case r.Head != "" && r.Head != m.format.name():
+		return fmt.Errorf("%w: %s is a key of %s, not %s", ErrState, r.ID, r.Head, m.format.name())
 	case !r.RevokedAt.IsZero() || m.dead(r.ID):
 		return fmt.Errorf("%w: %s is revoked", ErrState, r.ID)
 	case !r.DisabledAt.IsZero():

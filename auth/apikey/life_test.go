@@ -808,3 +808,47 @@ func TestMarksAndStatesSurviveTheRebuildingOfTheTable(t *testing.T) {
 		t.Errorf("%d, %v", len(list), err)
 	}
 }
+
+func TestARecordSaysHowItsKeyBegins(t *testing.T) {
+	for name, store := range stores(t) {
+		m := with(t, apikey.Config{
+			Store: store, PollInterval: -1, Foreign: []apikey.Foreign{{Name: "old", Prefix: "old-", MinLen: 20, MaxLen: 64}},
+		})
+		key, id := create(t, m, apikey.Spec{})
+		imported, err := m.Import(t.Context(), apikey.Spec{ClientID: "b"}, "old", foreignKey("old-"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, heir, err := m.Rotate(t.Context(), imported.ID, apikey.Rotation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]string{id: "acme_live", imported.ID: "", heir.ID: "acme_live"} {
+			if r, err := store.Get(t.Context(), id); err != nil || r.Head != want {
+				t.Errorf("%s: head %q, %v; want %q", name, r.Head, err, want)
+			}
+		}
+		if !strings.HasPrefix(key, "acme_live_"+id+"_") {
+			t.Error(key)
+		}
+	}
+}
+
+func TestAKeyOfAnotherHeadIsRevokedHereButNotRotated(t *testing.T) {
+	store := apikey.NewMemoryStore()
+	live := with(t, apikey.Config{Store: store})
+	test, err := apikey.New(apikey.Config{Store: store, Prefix: "acme", Env: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, id := create(t, live, apikey.Spec{})
+	if _, _, err := test.Rotate(t.Context(), id, apikey.Rotation{}); !errors.Is(err, apikey.ErrState) || !strings.Contains(err.Error(), "a key of acme_live, not acme_test") {
+		t.Errorf("%v", err)
+	}
+	if all, _ := live.List(t.Context()); len(all) != 1 || verify(live, key) != nil {
+		t.Errorf("%d keys, the old one: %v", len(all), verify(live, key))
+	}
+	if err := test.Revoke(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+}

@@ -89,6 +89,9 @@ type Spec struct {
 type Record struct {
 	// ID is the public id, 12 characters of base 62.
 	ID string `json:"id"`
+	// Head is how the key begins, the Prefix and Env of the Manager that made it: "acme_live" of acme_live_<ID>_... Empty for an imported
+	// key until it is rotated. A Manager of another head never accepts the key, whatever its record says.
+	Head string `json:"head,omitempty"`
 	// Hash is the SHA-256 of the key without its checksum.
 	Hash Digest `json:"hash"`
 	// ClientID, Tenant, Plan, Scopes, Roles, Models, Addresses, NotBefore, ExpiresAt and Labels are as in [Spec].
@@ -173,6 +176,9 @@ func (r *Record) validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !validID(r.ID) {
 		bad("id %.40q is not 12 characters of base 62", r.ID)
+	}
+	if r.Head != "" && (!validHead(r.Head) || r.Foreign != "") {
+		bad("head %.40q is not a prefix and an env of lower-case letters and digits, or is that of a foreign key", r.Head)
 	}
 	if r.Hash == (Digest{}) {
 		bad("hash is missing")

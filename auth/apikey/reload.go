@@ -23,6 +23,9 @@ func (m *Manager) Reload(ctx context.Context) error {
 
 // Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store. Checks go on with the keys in
 // memory until they are stale; their uses are no longer written. It may be called more than once.
+//
+// A program that ends without it, by log.Fatal for one, loses the uses since the last write, those of [Config.UsageInterval] at most, and
+// nothing else. Over a [MemoryStore] there is nothing to lose.
 func (m *Manager) Close(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return nil

@@ -31,7 +31,7 @@ var (
 	ErrSpec = errors.New("apikey: the spec is not valid")
 	// ErrPolicy means that the [Policy] forbids the step.
 	ErrPolicy = errors.New("apikey: not allowed by the policy")
-	// ErrState means that the key is in no state for the step: revoked, disabled, expired or already rotated.
+	// ErrState means that the key is in no state for the step: revoked, disabled, expired, already rotated, or of another prefix or env.
 	ErrState = errors.New("apikey: the key is in no state for this")
 	// ErrNoUses means that keys were not taken for dormant because the store has no recent use of any key on record.
 	ErrNoUses = errors.New("apikey: no key was used lately by what is on record; is anybody recording? none is disabled as dormant")

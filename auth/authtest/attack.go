@@ -165,7 +165,7 @@ func (s *Signer) Attacks(issuer, audience string, now time.Time) []Attack {
 	claim("scope", 5, "scope_number", "scope is no string")
 	claim("scope", "a\tb", "scope_tab", "scopes are separated by spaces only")
 	claim("scope", `a"b`, "scope_quote", "not a scope-token: it would end the challenge's quotes")
-	claim("roles", "admin", "roles_string", "roles is no array")
+	claim("roles", 1, "roles_number", "roles is a number")
 	return list
 }
 

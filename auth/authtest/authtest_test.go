@@ -1,6 +1,7 @@
 package authtest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/authtest"
 	"github.com/mantlet-go/mantlet/auth/jwtauth"
+	"github.com/mantlet-go/mantlet/auth/pop"
 )
 
 func ExampleWithPrincipal() {
@@ -116,4 +118,37 @@ func TestAnAuthorityPublishesAndCounts(t *testing.T) {
 			t.Errorf("%s: %d fetches, %d discoveries", alg, a.Fetches(), a.Discoveries())
 		}
 	}
+}
+
+func TestAHolderProvesTheKeyOfItsToken(t *testing.T) {
+	h, other := authtest.NewHolder(t, "ES256"), authtest.NewHolder(t, "EdDSA")
+	tokens := tokenFunc(func(string) *auth.Principal {
+		return authtest.Principal(func(p *auth.Principal) { p.Bound.JKT = h.Thumbprint() })
+	})
+	v, err := pop.New(pop.Config{Tokens: tokens, URLs: []string{"https://api.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		proof string
+		ok    bool
+	}{
+		"its own":     {h.Proof("POST", "https://api.example.com/mcp", "t", nil), true},
+		"another's":   {other.Proof("POST", "https://api.example.com/mcp", "t", nil), false},
+		"for a token": {h.Proof("POST", "https://api.example.com/mcp", "u", nil), false},
+		"spoiled":     {h.Proof("POST", "https://api.example.com/mcp", "t", func(_, claims map[string]any) { claims["htm"] = "GET" }), false},
+	} {
+		r := authtest.Request("POST", "/mcp", "{}")
+		r.Header.Set("Authorization", "DPoP t")
+		r.Header.Set("DPoP", c.proof)
+		if _, err := v.Authenticate(r); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type tokenFunc func(string) *auth.Principal
+
+func (f tokenFunc) VerifyToken(_ context.Context, token string) (*auth.Principal, error) {
+	return f(token), nil
 }

@@ -88,11 +88,11 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	if !ok || !o.Has("active") {
 		return answer{err: unavailable("answer is not the strict JSON of an introspection", nil, 0)}
 	}
-	no := func(err error) answer { return answer{err: err, until: now.Add(v.cfg.NegativeTTL)} }
+	no := func(err error) answer { return answer{err: err, given: now, ttl: v.cfg.NegativeTTL} }
 	active := o.True("active")
 	p := &auth.Principal{
 		Issuer: v.cfg.Issuer, Subject: o.Text("sub"), ClientID: o.Text("client_id"), Method: auth.MethodIntrospection,
-		Scopes: o.Words("scope"), Roles: o.Words(names.Roles), ACR: o.Text("acr"), AuthTime: o.Time("auth_time", true), ExpiresAt: o.Time("exp", false),
+		Scopes: o.Words("scope"), Roles: o.Strings(names.Roles), ACR: o.Text("acr"), AuthTime: o.Time("auth_time", true), ExpiresAt: o.Time("exp", false),
 	}
 	if names.Tenant != "" {
 		p.Tenant = o.Text(names.Tenant)
@@ -125,11 +125,8 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	if !oneOf(tokenType, "Bearer", "DPoP") || !oneOf(use, "access_token", "access") || !oneOf(typ, "Bearer", "DPoP", "at+jwt", "application/at+jwt") {
 		return no(errType)
 	}
-	if p.ClientID == "" {
-		p.ClientID = p.Subject
-	}
-	if p.Subject == "" {
-		p.Subject = p.ClientID // RFC 9068 section 2.2: without a user, the client is the subject
+	if p.Subject == "" && v.cfg.SubjectFromClient {
+		p.Subject = p.ClientID
 	}
 	if p.Subject == "" {
 		return no(errSubject)
@@ -148,16 +145,10 @@ func (v *Verifier) judge(body []byte, now time.Time) answer {
 	if latest := now.Add(v.cfg.Leeway); latest.Before(nbf) || latest.Before(iat) {
 		return no(errEarly)
 	}
-	until := now.Add(v.cfg.TTL)
-	if o.Has("exp") {
-		if !now.Before(p.ExpiresAt.Add(v.cfg.Leeway)) {
-			return no(errExpired)
-		}
-		if p.ExpiresAt.Before(until) {
-			until = p.ExpiresAt
-		}
+	if o.Has("exp") && !now.Before(p.ExpiresAt.Add(v.cfg.Leeway)) {
+		return no(errExpired)
 	}
-	return answer{p: p, until: until}
+	return answer{p: p, given: now, ttl: v.cfg.TTL, end: p.ExpiresAt}
 }
 
 // oneOf reports whether s is empty, which says nothing, or one of the names in any case.

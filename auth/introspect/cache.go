@@ -3,14 +3,14 @@ package introspect
 import (
 	"sync"
 	"time"
+
+	"github.com/mantlet-go/mantlet/auth/internal/clock"
 )
 
-const shards = 16
-
-// cache remembers answers, at most max. It never returns one that is too old.
+// cache remembers answers, of a number that is fixed for ever.
 type cache struct {
-	max    int
-	shards [shards]shard
+	max    int // entries of one shard
+	shards []shard
 }
 
 type shard struct {
@@ -18,18 +18,33 @@ type shard struct {
 	entries map[digest]answer
 }
 
-// of picks the shard by the digest: whoever chooses tokens does not choose it.
-func (c *cache) of(key digest) *shard { return &c.shards[key[0]%shards] }
+func newCache(max int) cache {
+	n := min(16, max)
+	return cache{max: max / n, shards: make([]shard, n)}
+}
 
+// of picks the shard by the digest: whoever chooses tokens does not choose it.
+func (c *cache) of(key digest) *shard { return &c.shards[int(key[0])%len(c.shards)] }
+
+// get returns the answer about a token if it is fresh.
 func (c *cache) get(key digest, now time.Time) (answer, bool) {
 	s := c.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, ok := s.entries[key]
-	return a, ok && now.Before(a.until)
+	return a, ok && a.fresh(now)
 }
 
-// victims is how many entries are looked at when a shard is full, to find one that is over or soon will be.
+// had reports whether there is an answer, however old.
+func (c *cache) had(key digest) bool {
+	s := c.of(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.entries[key]
+	return ok
+}
+
+// victims is how many entries are looked at when a shard is full, to find one that is not fresh any more, or the oldest.
 const victims = 8
 
 func (c *cache) put(key digest, a answer, now time.Time) {
@@ -39,15 +54,18 @@ func (c *cache) put(key digest, a answer, now time.Time) {
 	if s.entries == nil {
 		s.entries = map[digest]answer{}
 	}
-	if _, ok := s.entries[key]; !ok && len(s.entries) >= max(1, c.max/shards) {
+	if _, ok := s.entries[key]; !ok && len(s.entries) >= c.max {
 		var first digest
-		var until time.Time
-		n := 0
+		oldest, n := time.Duration(-1), 0
 		for k, e := range s.entries { // Go begins at a random place
-			if n == 0 || e.until.Before(until) {
-				first, until = k, e.until
+			if !e.fresh(now) {
+				first = k
+				break
 			}
-			if n++; n == victims || !now.Before(e.until) {
+			if age := clock.Age(e.given, now); age > oldest {
+				first, oldest = k, age
+			}
+			if n++; n == victims {
 				break
 			}
 		}
@@ -56,9 +74,13 @@ func (c *cache) put(key digest, a answer, now time.Time) {
 	s.entries[key] = a
 }
 
-func (c *cache) drop(key digest) {
+// expire sees to it that an answer is not given again.
+func (c *cache) expire(key digest) {
 	s := c.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.entries, key)
+	if a, ok := s.entries[key]; ok {
+		a.ttl = 0
+		s.entries[key] = a
+	}
 }

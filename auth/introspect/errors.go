@@ -30,12 +30,13 @@ var (
 
 	errShape    = invalid("token is too long or has characters that no bearer token has")
 	errInactive = invalid("token is not active")
+	errRevoked  = &auth.Error{Code: auth.CodeInvalidToken, Err: fmt.Errorf("introspect: token is not active any more: %w", auth.ErrRevoked)}
 	errIssuer   = invalid("iss is not the configured issuer")
 	errAudience = invalid("aud does not hold this API")
 	errType     = invalid("token is no access token")
-	errSubject  = invalid("answer names neither sub nor client_id")
+	errSubject  = invalid("answer names no sub (see Config.SubjectFromClient)")
 	errScope    = invalid("scope holds what is no scope-token")
-	errEarly    = invalid("token is not valid yet")
+	errEarly    = &auth.Error{Code: auth.CodeInvalidToken, Err: fmt.Errorf("introspect: token is not valid yet: %w", auth.ErrNotYetValid)}
 	errCnf      = invalid("token is bound in a way that cannot be checked")
 	errNoKey    = invalid("token is a DPoP token and the answer does not name its key (cnf.jkt)")
 	errBound    = invalid("token is bound to a key or certificate (cnf) and was sent as a bearer token")

@@ -74,5 +74,5 @@ func ExampleVerifier_Forget() {
 	// Output:
 	// <nil>
 	// <nil>
-	// introspect: token is not active: auth: credential is not valid
+	// introspect: token is not active any more: auth: credential was revoked
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/clock"
 )
 
 // Config configures a [Verifier].
@@ -33,6 +34,10 @@ type Config struct {
 	Issuer string
 	// Audiences are the names this API is known by; aud must hold one of them exactly. Required, unless SkipAudience is set.
 	Audiences []string
+	// SubjectFromClient takes client_id as the subject of a token that has no sub, which a server may leave out where no user is involved.
+	// The server must then never give a client the name of a user (RFC 9068 section 5): the two would be one caller. Without it such a
+	// token is refused.
+	SubjectFromClient bool
 	// SkipAudience accepts answers whatever their aud. Every token that the server issues, for any API, then opens this one.
 	SkipAudience bool
 	// TokenPrefix is how tokens begin, where they have a common beginning. Others are left to the next authenticator and never sent.
@@ -43,7 +48,7 @@ type Config struct {
 	TTL time.Duration
 	// NegativeTTL is the same for an answer that refuses. Zero means 5 seconds, at most 1 minute; negative means none.
 	NegativeTTL time.Duration
-	// MaxEntries bounds the remembered answers, good and refusing ones each. Zero means 10,000.
+	// MaxEntries bounds the remembered answers, good and refusing ones each, in 16 parts or fewer that fill up one by one. Zero means 10,000.
 	MaxEntries int
 	// Timeout bounds one question, connecting and reading included, and so how long a request waits. Zero means 2 seconds.
 	Timeout time.Duration
@@ -58,14 +63,14 @@ type Config struct {
 	MaxResponseBytes int64
 	// Claims names the members of an answer that fill the Principal beside the registered ones.
 	Claims ClaimNames
-	// Transport sends the questions. Nil means a transport of its own with the settings of http.DefaultTransport, at most MaxInFlight
-	// connections.
+	// Transport sends the questions. Nil means a transport of its own with the settings of http.DefaultTransport, but no proxy, whatever
+	// the environment says (who answers decides who may enter, and belongs in the configuration), and at most MaxInFlight connections.
 	Transport http.RoundTripper
 }
 
 // ClaimNames says which members of an answer fill the fields of an [auth.Principal] that RFC 7662 has no member for.
 type ClaimNames struct {
-	// Roles names an array of strings, or a string of space-separated names. Empty means "roles".
+	// Roles names an array of strings, or a string, which is one role, whatever spaces it has. Empty means "roles".
 	Roles string
 	// Tenant names a string. Empty means that answers name no tenant.
 	Tenant string
@@ -103,11 +108,18 @@ type flight struct {
 	answer answer
 }
 
-// answer is what is known of a token: either p or err. until is how long it may be remembered.
+// answer is what is known of a token: either p or err. It may be remembered for ttl after it was given, and no longer than to its end.
 type answer struct {
 	p     *auth.Principal
 	err   error
-	until time.Time
+	given time.Time
+	ttl   time.Duration
+	end   time.Time // exp; zero for none
+}
+
+// fresh reports whether an answer may be given again. Nobody prolongs it by setting a clock, and no machine by sleeping.
+func (a *answer) fresh(now time.Time) bool {
+	return clock.Age(a.given, now) < a.ttl && (a.end.IsZero() || now.Before(a.end))
 }
 
 // New returns a Verifier. It reports everything that is wrong with cfg at once, and asks the endpoint nothing.
@@ -184,12 +196,13 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	cfg.Audiences = slices.Clone(cfg.Audiences)
 	v := &Verifier{cfg: cfg, flights: map[digest]*flight{}}
-	v.accepted.max, v.refused.max = cfg.MaxEntries, cfg.MaxEntries
+	v.accepted, v.refused = newCache(cfg.MaxEntries), newCache(cfg.MaxEntries)
 	if cfg.Transport == nil {
-		v.transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
+		v.transport = new(http.Transport)
 		if d, ok := http.DefaultTransport.(*http.Transport); ok {
 			v.transport = d.Clone()
 		}
+		v.transport.Proxy = nil
 		v.transport.MaxConnsPerHost, v.transport.MaxIdleConnsPerHost = cfg.MaxInFlight, cfg.MaxInFlight
 		v.cfg.Transport = v.transport
 	}
@@ -228,6 +241,9 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	return p, err
 }
 
+// EveryBearer implements [auth.EveryBearer]: without a Config.TokenPrefix there is no bearer token that is left to others.
+func (v *Verifier) EveryBearer() bool { return v == nil || v.cfg.TokenPrefix == "" }
+
 // VerifyToken implements [auth.TokenVerifier]: it asks about the token, or remembers. The Principal is shared; its Bound says what the
 // sender must still prove. Errors wrap [auth.ErrInvalid], [auth.ErrExpired], [auth.ErrUnavailable] when there was no clear answer or
 // ctx ended first, or [auth.ErrNoCredential] for a token without Config.TokenPrefix.
@@ -240,6 +256,9 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (*auth.Princip
 	}
 	if token == "" || len(token) > v.cfg.MaxTokenBytes {
 		return nil, errShape
+	}
+	if v.life.Err() != nil {
+		return nil, errClosed
 	}
 	key, now := digestOf(token), time.Now()
 	if a, ok := v.accepted.get(key, now); ok {
@@ -290,8 +309,13 @@ func (v *Verifier) fly(key digest, token string, f *flight) {
 			return // forgotten in the meantime: an answer from before must not come back
 		}
 		delete(v.flights, key)
-		switch now := time.Now(); {
-		case !f.answer.until.After(now):
+		now := time.Now()
+		if f.answer.err == errInactive && v.accepted.had(key) {
+			// It was good once: whoever sends it is late, and no guesser.
+			f.answer.err = errRevoked
+		}
+		switch {
+		case !f.answer.fresh(now):
 		case f.answer.err == nil:
 			v.accepted.put(key, f.answer, now)
 		default:
@@ -313,8 +337,8 @@ func (v *Verifier) Forget(token string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.flights, key)
-	v.accepted.drop(key)
-	v.refused.drop(key)
+	v.accepted.expire(key)
+	v.refused.expire(key)
 }
 
 // Close ends the questions under way, whose requests get [auth.ErrUnavailable] as all later ones do, and waits for their goroutines

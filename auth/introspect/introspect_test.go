@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,10 +104,22 @@ func TestTheAnswerBecomesThePrincipal(t *testing.T) {
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v\nwant %+v", p, want)
 	}
-	cfg.Transport = answers(`{"active":true,"aud":"inference","client_id":"machine"}`)
+	cfg.Transport = answers(`{"active":true,"aud":"inference","client_id":"alice"}`)
+	if p, err := verifier(t, cfg).VerifyToken(t.Context(), "x"); !errors.Is(err, auth.ErrInvalid) {
+		t.Errorf("a client becomes the user of the same spelling: %+v, %v", p, err)
+	}
+	cfg.SubjectFromClient, cfg.Transport = true, answers(`{"active":true,"aud":"inference","client_id":"machine"}`)
 	p, err = verifier(t, cfg).VerifyToken(t.Context(), "x")
 	if err != nil || p.Subject != "machine" || p.Models == nil || len(p.Models) > 0 || !p.ExpiresAt.IsZero() || !p.AuthTime.IsZero() {
 		t.Errorf("a client's own token: %+v, %v", p, err)
+	}
+	cfg.Transport = answers(`{"active":true,"aud":"inference","sub":"alice","roles":"Not Admin"}`)
+	if p, err = verifier(t, cfg).VerifyToken(t.Context(), "x"); err != nil || !slices.Equal(p.Roles, []string{"Not Admin"}) {
+		t.Errorf("a string is one role: %+v, %v", p, err)
+	}
+	cfg.Transport = answers(`{"active":true,"aud":"inference","sub":"machine"}`)
+	if p, err = verifier(t, cfg).VerifyToken(t.Context(), "x"); err != nil || p.Subject != "machine" || p.ClientID != "" {
+		t.Errorf("a subject is spelled like a client and becomes it: %+v, %v", p, err)
 	}
 }
 

@@ -22,7 +22,7 @@ type entry struct {
 
 // good reports whether e still holds at the time now: what may have changed since its signature was computed is asked again.
 func (e *entry) good(now time.Time) bool {
-	return !e.key.retired.Load() && !now.Before(e.from) && now.Before(e.until)
+	return e.key.good(now) && !now.Before(e.from) && now.Before(e.until)
 }
 
 // cache remembers verified tokens by their SHA-256, and no token. It belongs to one verifier, so that what one accepted is never

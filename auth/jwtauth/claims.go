@@ -23,9 +23,8 @@ const (
 	wordLists
 )
 
-// judge decides about the claims of a token whose signature is good, at the time now. until is when the key must be looked for
-// again; zero for never.
-func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Duration) (*entry, error) {
+// judge decides about the claims of a token whose signature is good, at the time now.
+func (is *issuer) judge(m *members, k *key, now time.Time, leeway time.Duration) (*entry, error) {
 	if m.find("at_hash") != nil || m.find("c_hash") != nil {
 		return nil, errIDToken // OpenID Connect Core 3.1.3.6 and 3.3.2.11: only an ID token has them
 	}
@@ -49,7 +48,7 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	if v := m.find("acr"); v != nil {
 		acr, ok := m.text(v)
 		if !ok || !plain(acr) {
-			return nil, errMalformed
+			return nil, errACR
 		}
 		p.ACR = string(acr)
 	}
@@ -68,34 +67,27 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	for i, v := range [wordLists]*member{m.find("sub"), m.find("jti"), client, m.lookup(is.names.Tenant), m.lookup(is.names.Plan)} {
 		name, ok := m.text(v)
 		if v != nil && (!ok || !plain(name)) {
-			return nil, errMalformed
+			return nil, is.errWords[i]
 		}
 		m.words[i] = name
 	}
 	if len(m.words[wordSubject]) == 0 {
 		return nil, errSubject
 	}
-	if len(m.words[wordClient]) == 0 {
-		if is.names.ClientID != "" {
-			return nil, errMalformed // limits hang on it: a token without its configured client must not share a nameless one
-		}
-		m.words[wordClient] = m.words[wordSubject]
+	if len(m.words[wordClient]) == 0 && is.names.ClientID != "" {
+		return nil, is.errWords[wordClient] // limits hang on it: a token must not choose to be counted by its subject instead
 	}
 
-	roles := m.lookup(is.names.Roles)
-	if roles != nil && roles.kind != jsonscan.ArrayStart {
-		return nil, errMalformed
-	}
 	if !m.addWords(m.find("scope")) || !m.addWords(m.find("scp")) {
-		return nil, errMalformed
+		return nil, errScope
 	}
 	endScopes := len(m.words)
-	if !m.addWords(roles) {
-		return nil, errMalformed
+	if !is.addRoles(m) {
+		return nil, is.errRoles
 	}
 	endRoles := len(m.words)
 	if !m.addWords(m.lookup(is.names.Models)) {
-		return nil, errMalformed
+		return nil, is.errModels
 	}
 	m.find("iss") // looked up before; here for its variants
 	if m.variant {
@@ -120,15 +112,12 @@ func (is *issuer) judge(m *members, k *key, until, now time.Time, leeway time.Du
 	}
 	for _, s := range p.Scopes {
 		if !auth.ValidScope(s) {
-			return nil, errMalformed
+			return nil, errScope
 		}
 	}
 	// Last, so that "expired" is said only of a token that was good: RFC 7519 section 4.1.4 wants now before exp.
 	if !now.Before(e.until) {
 		return nil, errExpired
-	}
-	if !until.IsZero() && until.Before(e.until) {
-		e.until = until
 	}
 	return e, nil
 }
@@ -279,6 +268,45 @@ func (m *members) addWords(v *member) bool {
 		return true
 	}
 	return false
+}
+
+// addRoles adds the roles to m.words, from wherever the issuer puts them. An object on the way that is not there has none.
+func (is *issuer) addRoles(m *members) bool {
+	first, last := is.names.Roles, len(is.rolePath)-1
+	if last >= 0 {
+		first = is.rolePath[0]
+	}
+	v := m.lookup(first)
+	if v == nil {
+		return true
+	}
+	if last <= 0 {
+		if v.kind != jsonscan.String {
+			return m.addWords(v)
+		}
+		// One role: split at its spaces, "Not Admin" would be an Admin.
+		w := m.spanText(v.value)
+		m.words = append(m.words, w)
+		return len(w) > 0 && plain(w)
+	}
+	if v.kind != jsonscan.ObjectStart {
+		return false
+	}
+	o, ok := strict.Read(m.data[v.value.start:v.value.end], is.rolePath[1])
+	if !ok {
+		return false
+	}
+	for i := 1; i < last; i++ {
+		next := o.Object(is.rolePath[i], is.rolePath[i+1])
+		if next == nil {
+			return o.OK() // not there, or no object
+		}
+		o = next
+	}
+	for _, w := range o.Strings(is.rolePath[last]) {
+		m.words = append(m.words, []byte(w))
+	}
+	return o.OK()
 }
 
 // join returns all words as one string.

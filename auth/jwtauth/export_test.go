@@ -2,6 +2,8 @@ package jwtauth
 
 import (
 	"time"
+
+	"github.com/mantlet-go/mantlet/auth/internal/strict"
 )
 
 // VerifySignature runs the strict front, up to and with the signature, over a JWS whose payload need not be claims: for
@@ -37,7 +39,7 @@ func verifySignature(token string, ks keys) error {
 }
 
 // AppendBase64URL is the strict decoder.
-var AppendBase64URL = appendBase64URL
+var AppendBase64URL = strict.AppendBase64URL
 
 // ParseSet returns the usable keys of a JWK Set as "kid/alg".
 func ParseSet(data []byte, algs []string) ([]string, error) {
@@ -74,9 +76,6 @@ func Remembered(v *Verifier, token string, now time.Time) bool {
 // Places is how many tokens v can remember.
 func Places(v *Verifier) int { return len(v.cache.buckets) * ways }
 
-// Age is the age of keys.
-var Age = age
-
 // VerifyBytes verifies the bare signature of a message.
 func VerifyBytes(cfg Key, message, signature []byte) (ok bool, err error) {
 	k, err := newKey(&cfg)
@@ -93,3 +92,10 @@ func ParseDiscovery(body []byte, issuer string) (string, error) {
 
 // Freshness reads Cache-Control.
 var Freshness = freshness
+
+// KeyHolds reports whether what was verified with a key that was fetched then still counts.
+func KeyHolds(fetched time.Time, maxStale time.Duration, now time.Time) bool {
+	r := &remote{fetch: Fetch{MaxStale: maxStale}}
+	r.set.Store(&keySet{fetched: fetched})
+	return (&key{from: r}).good(now)
+}

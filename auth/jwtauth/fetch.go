@@ -38,7 +38,7 @@ func checkURL(raw string, insecureHTTP bool) error {
 		return errors.New("is no URL")
 	case u.Scheme == "http" && insecureHTTP && loopback(u.Hostname()):
 	case u.Scheme != "https":
-		return errors.New("is not https: whoever is in between could hand in keys")
+		return errors.New("is not https: whoever is in between could hand in keys (for tests: Fetch.InsecureHTTP, on a loopback address)")
 	}
 	if u.Host == "" || u.Hostname() == "" || u.Opaque != "" {
 		return errors.New("has no host")
@@ -215,7 +215,7 @@ func parseDiscovery(body []byte, issuer string, insecureHTTP bool) (string, erro
 	}
 	// OpenID Connect Discovery 1.0 section 4.3: without this, one issuer could hand in keys for another.
 	if name, ok := m.text(m.find("issuer")); !ok || string(name) != issuer {
-		return "", errors.New("the document is not of this issuer")
+		return "", fmt.Errorf("the document is of the issuer %.100q, not of this one", name)
 	}
 	at, ok := m.text(m.find("jwks_uri"))
 	if !ok || m.variant {

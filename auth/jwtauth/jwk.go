@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/mantlet-go/mantlet/auth/internal/strict"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
@@ -109,7 +110,7 @@ func (m *members) jwk(allowed []*algorithm) ([]*key, error) {
 		return string(b)
 	}
 	number := func(name string) []byte {
-		b, ok := appendBase64URL(nil, str(name))
+		b, ok := strict.Base64URL(str(name))
 		if (!ok || len(b) == 0) && err == nil {
 			err = fmt.Errorf("%s is missing or not canonical base64url", name)
 		}

@@ -23,8 +23,8 @@ type Config struct {
 	Leeway time.Duration
 	// MaxTokenBytes bounds the length of a token. Zero means 8 KiB; at most 64 KiB.
 	MaxTokenBytes int
-	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature. Zero means
-	// 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
+	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature; it is rounded up to
+	// four times a power of two. Zero means 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
 	// own length. See the package comment for what a remembered token is still asked.
 	CacheSize int
 	// Revoked, if set, is asked about every token that is otherwise good, on every use, remembered or not. An error refuses: one
@@ -61,8 +61,8 @@ type Issuer struct {
 	// JWKS is the https URL of the issuer's JWK Set (RFC 7517), without user name and fragment. It is first fetched when the
 	// first token of the issuer comes.
 	JWKS string
-	// Discovery finds the URL of the JWK Set in the document at Issuer + "/.well-known/openid-configuration" (OpenID Connect
-	// Discovery 1.0 section 4), which must name this very issuer. An issuer whose document is elsewhere is configured by JWKS.
+	// Discovery finds the URL of the JWK Set in the document at Issuer, less a slash at its end, + "/.well-known/openid-configuration"
+	// (OpenID Connect Discovery 1.0 section 4), which must name this very issuer. An issuer whose document is elsewhere is configured by JWKS.
 	Discovery bool
 	// Fetch says how JWKS and Discovery are fetched. The zero value is right for an issuer on the Internet.
 	Fetch Fetch
@@ -78,9 +78,11 @@ type Issuer struct {
 // ClaimNames says which top-level claims fill the fields of an [auth.Principal] that RFC 9068 has no claim for. scope and scp
 // are always read, and added up.
 type ClaimNames struct {
-	// ClientID names a string claim. Empty means client_id (RFC 9068), else azp, else the subject.
+	// ClientID names a string claim. Empty means client_id (RFC 9068), else azp; a token that has neither has no
+	// ClientID, and limits hang on its subject: a subject that is spelled like a client is not that client.
 	ClientID string
-	// Roles names an array of strings. Empty means "roles".
+	// Roles names an array of strings, or a string, which is one role, whatever spaces it has. One that begins with "/" is a JSON Pointer (RFC 6901)
+	// into the claims: "/realm_access/roles" is where Keycloak puts them. Empty means "roles".
 	Roles string
 	// Tenant names a string claim. Empty means that tokens name no tenant.
 	Tenant string
@@ -125,6 +127,10 @@ type issuer struct {
 	types       []string // lower case, without "application/"
 	maxLifetime time.Duration
 	names       ClaimNames
+	rolePath    []string // of names.Roles when it is a pointer
+	// The refusals that say which setting they are about.
+	errType, errRoles, errModels *auth.Error
+	errWords                     [wordLists]*auth.Error
 }
 
 // New returns a Verifier. It reports everything that is wrong with cfg at once.
@@ -252,6 +258,13 @@ func newIssuer(cfg *Issuer, logger *slog.Logger) (*issuer, error) {
 	if is.names.Roles == "" {
 		is.names.Roles = "roles"
 	}
+	if path, ok := strings.CutPrefix(is.names.Roles, "/"); ok {
+		unescape := strings.NewReplacer("~1", "/", "~0", "~")
+		for s := range strings.SplitSeq(path, "/") {
+			is.rolePath = append(is.rolePath, unescape.Replace(s))
+		}
+	}
+	is.explain()
 	if len(cfg.Keys) == 0 && sources > 0 {
 		var err error
 		if is.remote, err = newRemote(cfg, allowed, logger); err != nil {
@@ -271,6 +284,27 @@ func (v *Verifier) issuer(name []byte) *issuer {
 		}
 	}
 	return nil
+}
+
+// slashed reports whether name is that of an issuer but for a slash at its end.
+func (v *Verifier) slashed(name []byte) bool {
+	return v.issuer([]byte(string(name)+"/")) != nil || len(name) > 0 && name[len(name)-1] == '/' && v.issuer(name[:len(name)-1]) != nil
+}
+
+// explain makes the refusals that name a setting of the issuer.
+func (is *issuer) explain() {
+	is.errType = invalid(fmt.Sprintf("typ is not in Issuer.Types %q", is.types))
+	list := func(name string) *auth.Error {
+		return invalid(fmt.Sprintf("claim %q is not an array of strings or a string", name))
+	}
+	is.errRoles, is.errModels = list(is.names.Roles), list(is.names.Models)
+	client := is.names.ClientID
+	if client == "" {
+		client = "client_id or azp"
+	}
+	for i, name := range [wordLists]string{"sub", "jti", client, is.names.Tenant, is.names.Plan} {
+		is.errWords[i] = invalid(fmt.Sprintf("claim %s is missing, no string, longer than %d bytes or has control characters", name, maxName))
+	}
 }
 
 // Authenticate implements [auth.Authenticator]. A credential that is not in the Authorization header under the scheme Bearer,
@@ -383,12 +417,15 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*en
 	}
 	is := v.issuer(iss)
 	if is == nil {
+		if v.slashed(iss) {
+			return nil, errSlash
+		}
 		return nil, errIssuer // before anything is fetched: a token does not choose whom we talk to
 	}
 	if !is.accepts(h.typ) {
-		return nil, errType
+		return nil, is.errType
 	}
-	k, until, err := is.key(ctx, h)
+	k, err := is.key(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -399,18 +436,18 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*en
 	if !seen {
 		v.headers.put(s.head, h)
 	}
-	return is.judge(m, k, until, now, v.leeway)
+	return is.judge(m, k, now, v.leeway)
 }
 
-// key returns the one key that a header stands for, and the moment until which it may be used without being asked for again.
-func (is *issuer) key(ctx context.Context, h *header) (*key, time.Time, error) {
+// key returns the one key that a header stands for.
+func (is *issuer) key(ctx context.Context, h *header) (*key, error) {
 	if is.remote != nil {
 		return is.remote.key(ctx, h)
 	}
 	if k, _ := is.keys.find(h); k != nil {
-		return k, time.Time{}, nil
+		return k, nil
 	}
-	return nil, time.Time{}, errKey
+	return nil, errKey
 }
 
 // Close ends all fetching and waits for a fetch that is under way, until ctx is done. Afterwards tokens of issuers with JWKS or

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -187,7 +188,7 @@ func TestOnlyATokenThatWasGoodIsCalledExpired(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for name, claims := range map[string]map[string]any{
-		"no sub": authtest.With(old, "sub", nil), "a scope with a quote": authtest.With(old, "scope", `a"`), "roles that are a string": authtest.With(old, "roles", "x"),
+		"no sub": authtest.With(old, "sub", nil), "a scope with a quote": authtest.With(old, "scope", `a"`), "roles that are a number": authtest.With(old, "roles", 1),
 		"another audience": authtest.With(old, "aud", "x"), "SUB beside sub": authtest.With(old, "SUB", "x"),
 	} {
 		if _, err := v.Verify(t.Context(), s.Token(claims), now); !errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) {
@@ -224,8 +225,37 @@ func TestClaimsFillThePrincipal(t *testing.T) {
 	check("no scope is no scope", none, authtest.With(base, "scope", nil), func(p *auth.Principal) bool { return len(p.Scopes) == 0 })
 	check("aud as an array", none, authtest.With(base, "aud", []string{"other", audience}), func(p *auth.Principal) bool { return true })
 	check("azp without client_id", none, authtest.With(authtest.With(base, "client_id", nil), "azp", "app"), func(p *auth.Principal) bool { return p.ClientID == "app" })
-	check("neither means the subject", none, authtest.With(base, "client_id", nil), func(p *auth.Principal) bool { return p.ClientID == "alice" })
+	check("neither means none, and not the subject", none, authtest.With(base, "client_id", nil), func(p *auth.Principal) bool { return p.ClientID == "" && p.Subject == "alice" })
 	check("roles", none, authtest.With(base, "roles", []string{"ops"}), func(p *auth.Principal) bool { return p.HasRole("ops") })
+	check("a string is one role", none, authtest.With(base, "roles", "Not Admin"), func(p *auth.Principal) bool { return slices.Equal(p.Roles, []string{"Not Admin"}) })
+	refused("an empty role", none, authtest.With(base, "roles", ""))
+	keycloak := func(realm any) map[string]any { return authtest.With(base, "realm_access", realm) }
+	for _, c := range []struct {
+		pointer string
+		realm   any
+		want    []string // nil for a refusal
+	}{
+		{"/realm_access/roles", map[string]any{"roles": []string{"ops", "admin"}}, []string{"ops", "admin"}},
+		{"/realm_access/roles", map[string]any{"roles": "ops"}, []string{"ops"}},
+		{"/realm_access/roles", map[string]any{"other": 1}, []string{}},
+		{"/realm_access/roles", map[string]any{"roles": 1}, nil},
+		{"/realm_access/roles", map[string]any{"roles": []any{"ops", 1}}, nil},
+		{"/realm_access/roles", map[string]any{"Roles": []string{"ops"}}, nil},
+		{"/realm_access/roles", "ops", nil},
+		{"/realm_access/a~1b/~0c/roles", map[string]any{"a/b": map[string]any{"~c": map[string]any{"roles": []string{"ops"}}}}, []string{"ops"}},
+		{"/realm_access/a/b/roles", map[string]any{"a": map[string]any{}}, []string{}},
+		{"/realm_access/a/b/roles", map[string]any{"a": 1}, nil},
+		{"/realm_access/a/b/roles", map[string]any{"a": map[string]any{"B": 1}}, nil},
+		{"/resource_access/api/roles", map[string]any{}, []string{}},
+		{"/realm_access", []string{"ops"}, []string{"ops"}},
+	} {
+		name := fmt.Sprintf("%s in %v", c.pointer, c.realm)
+		if c.want == nil {
+			refused(name, jwtauth.ClaimNames{Roles: c.pointer}, keycloak(c.realm))
+			continue
+		}
+		check(name, jwtauth.ClaimNames{Roles: c.pointer}, keycloak(c.realm), func(p *auth.Principal) bool { return slices.Equal(p.Roles, c.want) })
+	}
 	check("auth_time", none, authtest.With(base, "auth_time", now.Add(-time.Hour).Unix()), func(p *auth.Principal) bool { return p.AuthTime.Equal(now.Add(-time.Hour)) })
 	check("an escaped value is decoded", none, authtest.With(base, "sub", "a\u00e9\"<&"), func(p *auth.Principal) bool { return p.Subject == "a\u00e9\"<&" })
 	names := jwtauth.ClaimNames{ClientID: "appId", Tenant: "https://acme.example/tenant", Plan: "plan", Models: "models", Roles: "groups"}

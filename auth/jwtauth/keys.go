@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -66,6 +67,12 @@ type key struct {
 	keyed sync.Pool // of *keyed, for HMAC
 	// retired says that a fetched key is no longer published: what was verified with it and remembered counts no more.
 	retired atomic.Bool
+	from    *remote // who fetched it; nil for a configured key
+}
+
+// good reports whether what was verified with k still counts: it is published, as far as we know, and we have asked lately.
+func (k *key) good(now time.Time) bool {
+	return !k.retired.Load() && (k.from == nil || k.from.young(k.from.set.Load(), now))
 }
 
 func (k *key) verify(signed string, signature []byte) bool {

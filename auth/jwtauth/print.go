@@ -15,9 +15,6 @@ const (
 // String returns a fixed word: the key of an HMAC is a secret.
 func (Key) String() string { return keyWord }
 
-// GoString returns a fixed word.
-func (Key) GoString() string { return keyWord }
-
 // Format is that of [Config].
 func (Key) Format(f fmt.State, _ rune) { io.WriteString(f, keyWord) }
 
@@ -27,18 +24,12 @@ func (Key) MarshalText() ([]byte, error) { return []byte(keyWord), nil }
 // String returns a fixed word: the Config holds keys.
 func (Config) String() string { return configWord }
 
-// GoString returns a fixed word.
-func (Config) GoString() string { return configWord }
-
 // Format implements [fmt.Formatter]: every verb for strings, numbers and structs prints a fixed word. Package fmt does not ask it
 // for a Config that lies, not behind a pointer, in an unexported field of another struct.
 func (Config) Format(f fmt.State, _ rune) { io.WriteString(f, configWord) }
 
 // String returns a fixed word: the Issuer holds keys.
 func (Issuer) String() string { return issuerWord }
-
-// GoString returns a fixed word.
-func (Issuer) GoString() string { return issuerWord }
 
 // Format is that of [Config].
 func (Issuer) Format(f fmt.State, _ rune) { io.WriteString(f, issuerWord) }

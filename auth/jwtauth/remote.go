@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/clock"
 )
 
 // Fetch says how the keys of an issuer are fetched.
@@ -65,6 +67,9 @@ type remote struct {
 	failed   error         // of the last fetch; nil when it was good
 	retryAt  time.Time     // after a failure there is no fetch before
 	kidAt    time.Time     // an unknown kid causes no fetch before
+
+	running sync.WaitGroup // of fetches and what is logged of them
+	telling sync.Mutex
 }
 
 // keySet is what one fetch brought. It is immutable.
@@ -72,6 +77,7 @@ type keySet struct {
 	keys    keys
 	fetched time.Time     // when the fetch began: what is younger may not be in it
 	soft    time.Duration // until the next planned fetch
+	lacks   absent
 }
 
 func newRemote(cfg *Issuer, allowed []*algorithm, logger *slog.Logger) (*remote, error) {
@@ -100,45 +106,65 @@ func newRemote(cfg *Issuer, allowed []*algorithm, logger *slog.Logger) (*remote,
 
 // key returns the key that h stands for, and until when it may be used. It waits for a fetch only when there are no keys young
 // enough, or the kid is new.
-func (r *remote) key(ctx context.Context, h *header) (*key, time.Time, error) {
+func (r *remote) key(ctx context.Context, h *header) (*key, error) {
 	asked, first := time.Now(), r.set.Load()
 	for try := 0; ; try++ {
 		set, now := r.set.Load(), time.Now()
-		young := set != nil && age(set.fetched, now) < r.fetch.MaxStale
+		young := r.young(set, now)
 		if young {
 			k, known := set.keys.find(h)
 			if k != nil {
-				return k, set.fetched.Round(0).Add(r.fetch.MaxStale), nil
+				return k, nil
 			}
 			if known {
-				return nil, time.Time{}, errKey
+				return nil, errKey
 			}
 			if set != first && !set.fetched.Before(asked) {
-				return nil, time.Time{}, errKey
+				set.lacks.add(h.kid)
+				return nil, errAbsent
 			}
 		}
 		if try == 2 { // it joined a fetch that began before it asked, then had one made, and both failed it
-			return nil, time.Time{}, r.unavailable(now)
+			return nil, r.unavailable(now)
 		}
-		flight, err := r.ask(set, young, now)
+		flight, err := r.ask(h.kid, set, young, now)
 		if err != nil {
-			return nil, time.Time{}, err
+			return nil, err
 		}
 		if err := wait(ctx, flight, maxWait-now.Sub(asked)); err != nil {
-			return nil, time.Time{}, err
+			return nil, err
 		}
 	}
 }
 
-// age is how old something is. The wall clock counts too: the other one stands still while a machine sleeps. When somebody
-// sets the wall clock, the larger of the two is the safe one.
-func age(since, now time.Time) time.Duration {
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
+// absent remembers, by a keyed hash, kids that were looked for and are not in a set. It may forget one: then nobody has asked.
+type absent struct{ places [256]atomic.Uint64 }
+
+var absentSeed = maphash.MakeSeed()
+
+func (a *absent) place(kid []byte) (*atomic.Uint64, uint64) {
+	h := maphash.Bytes(absentSeed, kid) | 1 // 0 is a free place
+	return &a.places[h>>1%uint64(len(a.places))], h
+}
+
+func (a *absent) add(kid []byte) {
+	p, h := a.place(kid)
+	p.Store(h)
+}
+
+func (a *absent) has(kid []byte) bool {
+	p, h := a.place(kid)
+	return p.Load() == h
+}
+
+// young reports whether the keys of set may still be used.
+func (r *remote) young(set *keySet, now time.Time) bool {
+	return set != nil && clock.Age(set.fetched, now) < r.fetch.MaxStale
 }
 
 // ask returns the fetch to wait for, starting it if need be and allowed, or what to answer without waiting. set and young are
 // what the caller saw.
-func (r *remote) ask(set *keySet, young bool, now time.Time) (<-chan struct{}, error) {
+func (r *remote) ask(kid []byte, set *keySet, young bool, now time.Time) (<-chan struct{}, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -158,7 +184,12 @@ func (r *remote) ask(set *keySet, young bool, now time.Time) (<-chan struct{}, e
 			if r.failed != nil {
 				return nil, r.unavailableLocked(now) // the timer is late: nobody knows whether there are newer keys
 			}
-			return nil, errKey
+			if set.lacks.has(kid) {
+				return nil, errAbsent
+			}
+			// Nobody has asked about this kid: a stranger may have spent the fetch on another one. A client that is told "wrong" throws a good
+			// token away.
+			return nil, errCooldown
 		}
 		r.kidAt = now.Add(cooldown)
 	}
@@ -174,6 +205,7 @@ func (r *remote) start() {
 		r.timer.Stop()
 	}
 	r.flight = make(chan struct{})
+	r.running.Add(1)
 	go r.run()
 }
 
@@ -190,30 +222,28 @@ func (r *remote) planned() {
 func (r *remote) run() {
 	ctx, cancel := context.WithTimeout(r.ctx, fetchTimeout)
 	defer cancel()
+	defer r.running.Done()
 	set, skipped, err := r.get(ctx, time.Now())
-	next, change := r.land(set, err)
-	if next > 0 {
-		r.tell(change, skipped, err) // outside the lock: a log may be slow
+	if c, ok := r.land(set, err); ok && r.telling.TryLock() {
+		// A log may be slow, and nobody waits for it; one that hangs holds up one goroutine and not one for every fetch.
+		defer r.telling.Unlock()
+		r.tell(c, skipped, err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if next > 0 && !r.closed {
-		r.timer = time.AfterFunc(next, r.planned)
-	}
-	close(r.flight)
-	r.flight = nil
 }
 
 // change is how a set differs from the one before.
 type change struct{ keys, added, removed int }
 
-// land records how a fetch ended and publishes its set. next is when to fetch again, 0 after Close.
-func (r *remote) land(set *keySet, err error) (next time.Duration, c change) {
+// land records how a fetch ended, publishes its set, plans the next one and lets those go on who wait. ok is false after Close.
+func (r *remote) land(set *keySet, err error) (c change, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	close(r.flight)
+	r.flight = nil
 	if r.closed {
-		return 0, change{}
+		return change{}, false
 	}
+	var next time.Duration
 	if err != nil {
 		next = min(maxBackoff, time.Second<<min(r.failures, 6))
 		next -= rand.N(next / 4) // so that the replicas of a service do not come back as one
@@ -224,7 +254,8 @@ func (r *remote) land(set *keySet, err error) (next time.Duration, c change) {
 		r.failures, r.failed, r.retryAt = 0, nil, time.Time{}
 		next = set.soft - rand.N(set.soft/10)
 	}
-	return next, c
+	r.timer = time.AfterFunc(next, r.planned)
+	return c, true
 }
 
 // publish makes set the one in force. A key that is still in it stays the same *key; one that is not is retired, and with it
@@ -233,6 +264,9 @@ func (r *remote) publish(set *keySet) change {
 	var old, gone keys
 	if s := r.set.Load(); s != nil {
 		old = s.keys
+	}
+	for _, k := range set.keys {
+		k.from = r
 	}
 	for _, o := range old {
 		if i := slices.IndexFunc(set.keys, o.same); i >= 0 {
@@ -318,13 +352,14 @@ func (r *remote) close(ctx context.Context) error {
 			}
 		}
 	}
-	flight := r.flight
 	r.mu.Unlock()
-	if flight == nil {
-		return nil
-	}
+	done := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(done)
+	}()
 	select {
-	case <-flight:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("jwtauth: a fetch for issuer %q is still under way: %w", r.issuer, ctx.Err())

@@ -171,7 +171,8 @@ func TestTenThousandRandomKidsInTenSecondsAreAtMostTwoFetches(t *testing.T) {
 		good(t, v, fresh(s))
 		before := a.Fetches()
 		for i := range 10_000 {
-			is(t, verify(t, v, unsigned(s, fmt.Sprint("random-", i))), auth.ErrInvalid)
+			// Neither the one that was looked for nor those that nobody could look for are guesses, so that a stranger's flood costs nobody else.
+			is(t, verify(t, v, unsigned(s, fmt.Sprint("random-", i))), auth.ErrNotYetValid)
 			time.Sleep(time.Millisecond)
 		}
 		if n := a.Fetches() - before; n < 1 || n > 2 {
@@ -900,24 +901,6 @@ func TestTheDefaultTransportFetchesFromAListener(t *testing.T) {
 	cfg := s.Issuer(issuer, audience)
 	cfg.Keys, cfg.JWKS, cfg.Fetch.InsecureHTTP = nil, server.URL+"/jwks.json", true
 	good(t, fetching(t, cfg), fresh(s))
-}
-
-func TestTheLargerOfBothClocksCounts(t *testing.T) {
-	start := time.Now()
-	wall := start.Round(0)
-	for _, c := range []struct {
-		name       string
-		since, now time.Time
-		want       time.Duration
-	}{
-		{"both run", start, start.Add(time.Hour), time.Hour},
-		{"only the wall clock is known", wall, wall.Add(time.Hour), time.Hour},
-		{"the wall clock was put back", start.Add(time.Hour), start, -time.Hour},
-	} {
-		if got := jwtauth.Age(c.since, c.now); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
-	}
 }
 
 // What an operator is told: which keys came and went, which one is odd and why a fetch failed; nothing of a token.

@@ -2,12 +2,11 @@ package jwtauth
 
 import (
 	"bytes"
-	"encoding/binary"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/mantlet-go/mantlet/auth/internal/strict"
 	"github.com/mantlet-go/mantlet/internal/jsonscan"
 )
 
@@ -71,68 +70,15 @@ func (s *scratch) split(token string) error {
 
 // decode decodes the claims and the signature.
 func (s *scratch) decode() error {
-	b, ok := appendBase64URL(s.buf[:0], s.body)
+	b, ok := strict.AppendBase64URL(s.buf[:0], s.body)
 	n := len(b)
-	b, ok2 := appendBase64URL(b, s.tail)
+	b, ok2 := strict.AppendBase64URL(b, s.tail)
 	s.buf = b
 	if !ok || !ok2 {
 		return errBase64
 	}
 	s.rawClaims, s.signature = b[:n:n], b[n:]
 	return nil
-}
-
-// sextets maps a character of the base64url alphabet (RFC 4648 section 5) to its value, any other to 0xff.
-var sextets = func() (t [256]uint8) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		t[c] = uint8(i)
-	}
-	return t
-}()
-
-// appendBase64URL appends the bytes that s encodes and reports whether s is their only spelling: alphabet characters and
-// nothing else, no padding, unused bits zero. encoding/base64 skips line breaks even when it is strict.
-func appendBase64URL(dst []byte, s string) ([]byte, bool) {
-	dst = slices.Grow(dst, len(s)/4*3+8)
-	n := len(dst)
-	for ; len(s) >= 8; s = s[8:] {
-		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
-		e, f, g, h := sextets[s[4]], sextets[s[5]], sextets[s[6]], sextets[s[7]]
-		if a|b|c|d|e|f|g|h >= 0x80 {
-			return dst, false
-		}
-		// Six bytes and two that the next ones overwrite.
-		binary.BigEndian.PutUint64(dst[n:n+8], uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
-		n += 6
-	}
-	dst = dst[:n]
-	if len(s) >= 4 {
-		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
-		if a|b|c|d >= 0x80 {
-			return dst, false
-		}
-		dst, s = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d), s[4:]
-	}
-	switch len(s) {
-	case 0:
-		return dst, true
-	case 2:
-		a, b := sextets[s[0]], sextets[s[1]]
-		if a|b >= 0x80 || b&0x0f != 0 {
-			return dst, false
-		}
-		return append(dst, a<<2|b>>4), true
-	case 3:
-		a, b, c := sextets[s[0]], sextets[s[1]], sextets[s[2]]
-		if a|b|c >= 0x80 || c&0x03 != 0 {
-			return dst, false
-		}
-		return append(dst, a<<2|b>>4, b<<4|c>>2), true
-	}
-	return dst, false // a single character encodes no byte
 }
 
 // header is what counts of a JOSE header. Its slices point into the scratch.
@@ -150,7 +96,7 @@ var forbidden = [...]string{"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "e
 // readHeader decodes and reads the JOSE header.
 func (s *scratch) readHeader() error {
 	m := &s.members
-	raw, ok := appendBase64URL(s.headBuf[:0], s.head)
+	raw, ok := strict.AppendBase64URL(s.headBuf[:0], s.head)
 	s.headBuf = raw
 	if !ok {
 		return errBase64

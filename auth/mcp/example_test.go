@@ -58,7 +58,9 @@ func ExampleOperations() {
 	server := gate.Handler(gate.BodyScopesHandler(operations.Needs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	for _, tool := range []string{"read_file", "write_file", "format_disk"} {
 		w := httptest.NewRecorder()
-		server.ServeHTTP(w, httptest.NewRequest("POST", "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`"}}`)))
+		r := httptest.NewRequest("POST", "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`"}}`))
+		r.Header.Set("Content-Type", "application/json")
+		server.ServeHTTP(w, r)
 		fmt.Println(w.Code, w.Header()["Www-Authenticate"])
 	}
 	// Output:

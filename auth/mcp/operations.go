@@ -41,12 +41,15 @@ func NewOperations(cfg OperationsConfig) (*Operations, error) {
 		}
 		to := make(map[string][]string, len(from))
 		for _, name := range slices.Sorted(maps.Keys(from)) {
-			to[name] = strings.Fields(from[name])
+			to[name] = strings.FieldsFunc(from[name], func(r rune) bool { return r == ' ' })
 			if from[name] != "" && len(to[name]) == 0 {
 				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s[%q] is blank but not empty", field, name))
 			}
-			if name == "" {
+			switch {
+			case name == "":
 				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s has an empty name", field))
+			case name != "*" && strings.Contains(name, "*"):
+				errs = append(errs, fmt.Errorf("mcp: OperationsConfig.%s[%q]: * stands alone or not at all; list the names", field, name))
 			}
 			for _, s := range to[name] {
 				if !auth.ValidScope(s) {
@@ -66,7 +69,7 @@ func NewOperations(cfg OperationsConfig) (*Operations, error) {
 var (
 	errNotMade   = &auth.Error{Code: auth.CodeUnavailable, Err: fmt.Errorf("mcp: operations were not made by NewOperations: %w", auth.ErrUnavailable)}
 	errUnlisted  = &auth.Error{Code: auth.CodePermissionDenied, Err: fmt.Errorf("mcp: method or tool is not listed: %w", auth.ErrPermissionDenied)}
-	errMalformed = &auth.Error{Code: auth.CodeInvalidRequest, Challenge: "invalid_request", Err: fmt.Errorf("mcp: body is not one JSON-RPC message: %w", auth.ErrInvalid)}
+	errMalformed = &auth.Error{Code: auth.CodeInvalidRequest, Err: fmt.Errorf("mcp: body is not one JSON-RPC message: %w", auth.ErrInvalidRequest)}
 )
 
 // Needs returns the scopes that a request with this body needs; hand it to [auth.Gate.BodyScopesHandler]. A request without a body (GET for

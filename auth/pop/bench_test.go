@@ -18,7 +18,7 @@ func (once) Burn(context.Context, [32]byte, time.Time) (bool, error) { return tr
 func BenchmarkProof(b *testing.B) {
 	for _, alg := range []string{"ES256", "EdDSA", "RS256"} {
 		c := newClient(b, alg)
-		v := verifier(b, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, Algorithms: every, Replay: once{}, MaxAge: 10 * time.Minute})
+		v := verifier(b, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, Algorithms: every, Replay: once{}, MaxAge: 10 * time.Minute})
 		r := c.request("t", time.Now(), nil)
 		b.Run(alg, func(b *testing.B) {
 			b.ReportAllocs()

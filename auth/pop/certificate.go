@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
-	"net/netip"
 	"strings"
+
+	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
 // maxCertificate bounds a Client-Cert header; net/http bounds all headers together to 1 MiB by default.
@@ -15,7 +16,7 @@ const maxCertificate = 16 << 10
 func (v *Verifier) certificate(r *http.Request) string {
 	var der []byte
 	switch {
-	case v.trusts(r.RemoteAddr):
+	case v.proxies.Trusts(exchange.Peer(r)):
 		// The certificate of this connection is the proxy's own, if it has one.
 		der = clientCert(r.Header["Client-Cert"])
 	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
@@ -26,23 +27,6 @@ func (v *Verifier) certificate(r *http.Request) string {
 	}
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-func (v *Verifier) trusts(remote string) bool {
-	if len(v.proxies) == 0 {
-		return false
-	}
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
-	addr := ap.Addr().Unmap().WithZone("")
-	for _, p := range v.proxies {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 // clientCert reads the header of RFC 9440 section 2.2: one byte sequence (RFC 9651 section 3.3.5) of DER, without parameters.

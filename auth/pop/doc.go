@@ -34,7 +34,8 @@
 // # What it does not
 //
 // It does not see bodies: a proof covers method, URL and token. Replay is prevented within one process, or wherever [Config.Replay]
-// reaches; without a shared store, each of n replicas takes a proof once within [Config.MaxAge]. The certificate is taken from the
+// reaches; without a shared store, each of n replicas takes a proof once within [Config.MaxAge], and so does a process that was started
+// again. When the wall clock is set back by more than 5 seconds, proofs of the time before are answered with 503 until it has come again. The certificate is taken from the
 // handshake, which proves that the client has its key; whether to believe its issuer is a matter of tls.Config.
 //
 // # Cost

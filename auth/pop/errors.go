@@ -3,29 +3,30 @@ package pop
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
 )
 
 func invalid(reason, challenge string) *auth.Error {
-	return &auth.Error{Code: auth.CodeInvalidToken, Challenge: challenge, Err: fmt.Errorf("pop: %s: %w", reason, auth.ErrInvalid)}
+	return &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: challenge, Err: fmt.Errorf("pop: %s: %w", reason, auth.ErrInvalid)}
 }
 
 func badProof(reason string) *auth.Error { return invalid(reason, "invalid_dpop_proof") }
 
-func unavailable(reason string, cause error) *auth.Error {
+func unavailable(reason string, cause error, retry time.Duration) *auth.Error {
 	err := fmt.Errorf("pop: %s: %w", reason, auth.ErrUnavailable)
 	if cause != nil {
 		err = fmt.Errorf("pop: %s: %w", reason, errors.Join(auth.ErrUnavailable, cause))
 	}
-	return &auth.Error{Code: auth.CodeUnavailable, Err: err}
+	return &auth.Error{Code: auth.CodeUnavailable, RetryAfter: max(0, retry), Err: err}
 }
 
 // The fixed answers. They are shared; nothing of a token or proof is part of them.
 var (
-	errNotMade = unavailable("verifier was not made by New", nil)
-	errNobody  = unavailable("token verifier returned neither principal nor error", nil)
-	errFull    = unavailable("replay store is full", nil)
+	errNotMade = unavailable("verifier was not made by New", nil, 0)
+	errNobody  = unavailable("token verifier returned neither principal nor error", nil, 0)
+	errFull    = unavailable("replay store is full", nil, 0)
 
 	errOneProof  = badProof("there is not exactly one DPoP header")
 	errShape     = badProof("proof is too long or not three canonical segments")
@@ -37,12 +38,12 @@ var (
 	errPrivate   = badProof("jwk holds private key material")
 	errClaims    = badProof("proof claims are not strict JSON of the right types")
 	errHTM       = badProof("htm is not the method")
-	errHTU       = badProof("htu is not the URL")
+	errHTU       = badProof("htu is none of Config.URLs followed by the path of the request")
 	errATH       = badProof("ath is not the token's")
-	errIAT       = badProof("proof is too old or from the future")
 	errJTI       = badProof("jti is not a string of 1 to 128 bytes")
 	errSignature = badProof("signature is wrong")
 	errReplay    = badProof("proof was used before")
+	errIAT       = &auth.Error{Code: auth.CodeInvalidToken, ChallengeError: "invalid_dpop_proof", Err: fmt.Errorf("pop: proof is too old or from the future: %w", auth.ErrNotYetValid)}
 	errNonce     = invalid("nonce is missing or too old", "use_dpop_nonce")
 
 	errUnbound     = invalid("token is not bound to a key or certificate", "")

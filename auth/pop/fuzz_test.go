@@ -15,7 +15,7 @@ import (
 // by the client's key is never accepted but as the client wrote it.
 func FuzzProof(f *testing.F) {
 	c := newClient(f, "ES256")
-	v := verifier(f, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, Algorithms: every})
+	v := verifier(f, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, Algorithms: every})
 	now := time.Unix(1_800_000_000, 0)
 	good := c.request("t", now, nil).Header.Get("DPoP")
 	f.Add(good, false)

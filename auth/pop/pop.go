@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
+	"github.com/mantlet-go/mantlet/auth/internal/clock"
 	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
@@ -20,8 +21,8 @@ import (
 type Config struct {
 	// Tokens verifies the tokens themselves. Required.
 	Tokens auth.TokenVerifier
-	// URLs are what clients call this API: scheme and host, and the path that a proxy in front takes off, if any, such as
-	// "https://example.com/inference". A proof's htu must be one of them followed by the path of the request. They switch DPoP
+	// URLs are what clients call this API, without the paths of its routes: scheme and host, "https://example.com", and the path that a
+	// proxy in front takes off, if any. A proof's htu must be one of them followed by the path of the request. They switch DPoP
 	// on; empty means that it is not understood.
 	URLs []string
 	// InsecureHTTP allows http in URLs on a loopback address, for tests.
@@ -68,8 +69,9 @@ type Verifier struct {
 	replay       ReplayStore
 	nonces       *nonces // nil when none is demanded
 	certificates bool
-	proxies      []netip.Prefix
+	proxies      *exchange.Proxies
 	unbound      bool
+	fence        *clock.Fence
 }
 
 // New returns a Verifier. It reports everything that is wrong with cfg at once.
@@ -81,6 +83,7 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	v := &Verifier{
 		tokens: cfg.Tokens, algorithms: slices.Clone(cfg.Algorithms), replay: cfg.Replay, certificates: cfg.Certificates, unbound: cfg.InsecureAllowUnbound,
+		fence: clock.NewFence(),
 	}
 	if len(cfg.URLs) == 0 && !cfg.Certificates {
 		bad("URLs is empty and Certificates is not set: no token could be accepted")
@@ -132,14 +135,9 @@ func New(cfg Config) (*Verifier, error) {
 	if n := len(cfg.NonceKey); cfg.NonceKey != nil && n < 32 {
 		bad("NonceKey has %d bytes, not 32 or more", n)
 	}
-	if _, err := exchange.NewProxies(cfg.TrustedProxies); err != nil {
+	var err error
+	if v.proxies, err = exchange.NewProxies(cfg.TrustedProxies); err != nil {
 		errs = append(errs, fmt.Errorf("pop: Config.%w", err))
-	}
-	for _, p := range cfg.TrustedProxies {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		v.proxies = append(v.proxies, p)
 	}
 	if len(cfg.TrustedProxies) > 0 && !cfg.Certificates {
 		bad("TrustedProxies is set without Certificates: nobody would read their header")
@@ -185,6 +183,15 @@ func (v *Verifier) Authenticate(r *http.Request) (*auth.Principal, error) {
 	return nil, auth.ErrNoCredential
 }
 
+// EveryBearer implements [auth.EveryBearer] for Config.Tokens.
+func (v *Verifier) EveryBearer() bool {
+	if v == nil {
+		return true
+	}
+	e, ok := v.tokens.(interface{ EveryBearer() bool })
+	return ok && e.EveryBearer()
+}
+
 // verify asks Config.Tokens about the token, and checks the certificate if it is bound to one: both proofs may be demanded.
 func (v *Verifier) verify(r *http.Request, token string) (*auth.Principal, error) {
 	p, err := v.tokens.VerifyToken(r.Context(), token)
@@ -215,8 +222,9 @@ func (v *Verifier) withoutProof(r *http.Request, token string) (*auth.Principal,
 // margin is how far the clock of a store may be behind ours, beside Leeway.
 const margin = 5 * time.Second
 
-// withProof checks everything in the order of its cost, and burns the proof last.
-func (v *Verifier) withProof(r *http.Request, token string, clock func() time.Time) (*auth.Principal, error) {
+// withProof checks everything in the order of its cost, and burns the proof last. now is asked more than once, because what comes between
+// may take its time.
+func (v *Verifier) withProof(r *http.Request, token string, now func() time.Time) (*auth.Principal, error) {
 	header := r.Header["Dpop"]
 	if len(header) != 1 {
 		return nil, errOneProof
@@ -225,7 +233,7 @@ func (v *Verifier) withProof(r *http.Request, token string, clock func() time.Ti
 	if err != nil {
 		return nil, err
 	}
-	if err := v.check(proof, r, token, clock()); err != nil {
+	if err := v.check(proof, r, token, now()); err != nil {
 		return nil, err
 	}
 	p, err := v.verify(r, token)
@@ -238,18 +246,25 @@ func (v *Verifier) withProof(r *http.Request, token string, clock func() time.Ti
 		return nil, errOtherKey
 	case proof.alg.method.Verify(proof.signed, proof.signature, proof.key) != nil:
 		return nil, errSignature
-	case !v.timely(proof, clock()):
-		return nil, errIAT // the verification took its time: what is too old now may be forgotten where it was burned
+	case !v.timely(proof, now()):
+		// Only now, when all else is right: a client whose clock is wrong is not guessing, and is not counted as if it were. And not
+		// earlier, because the verification took its time: what is too old now may be forgotten where it was burned.
+		return nil, errIAT
 	}
+	if closed := v.fence.Check(now()); !proof.iat.After(closed) {
+		// It may have been used when the clock showed this time before, and been forgotten since.
+		return nil, unavailable("the clock was set back", nil, closed.Sub(now()))
+	}
+	v.fence.Used(proof.iat)
 	first, err := v.replay.Burn(r.Context(), proof.id(), proof.iat.Add(v.maxAge+v.leeway+margin))
 	switch {
 	case errors.Is(err, auth.ErrUnavailable):
 		return nil, err
 	case err != nil:
-		return nil, unavailable("replay store", err) // closed: without it a proof could be used twice
+		return nil, unavailable("replay store", err, 0) // closed: without it a proof could be used twice
 	case !first:
 		return nil, errReplay
-	case !v.timely(proof, clock()):
+	case !v.timely(proof, now()):
 		return nil, errIAT // the store took its time, with the same consequence
 	}
 	return p, nil

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -63,37 +62,16 @@ func hash(s string) string {
 
 // client is who holds a key.
 type client struct {
-	*authtest.Signer
-	jwk map[string]any
+	*authtest.Holder
 	jti atomic.Int64
 }
 
 func newClient(tb testing.TB, alg string) *client {
-	c := &client{Signer: authtest.NewSigner(tb, alg)}
-	switch k := c.PublicKey().(type) {
-	case *ecdsa.PublicKey:
-		raw, err := k.Bytes()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		n := len(raw) / 2
-		c.jwk = map[string]any{"kty": "EC", "crv": k.Curve.Params().Name, "x": b64(raw[1 : 1+n]), "y": b64(raw[1+n:])}
-	case ed25519.PublicKey:
-		c.jwk = map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64(k)}
-	case *rsa.PublicKey:
-		c.jwk = map[string]any{"kty": "RSA", "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
-	}
-	return c
-}
-
-// thumbprint is RFC 7638 by other means: encoding/json writes the members of a map in order, without blanks.
-func (c *client) thumbprint() string {
-	s, _ := json.Marshal(c.jwk)
-	return hash(string(s))
+	return &client{Holder: authtest.NewHolder(tb, alg)}
 }
 
 func (c *client) head() map[string]any {
-	return map[string]any{"typ": "dpop+jwt", "alg": c.Algorithm, "jwk": c.jwk}
+	return map[string]any{"typ": "dpop+jwt", "alg": c.Algorithm, "jwk": c.JWK}
 }
 
 func (c *client) claims(r *http.Request, token string, now time.Time) map[string]any {
@@ -127,8 +105,8 @@ func verifier(tb testing.TB, cfg pop.Config) *pop.Verifier {
 // reasonOf is the error parameter that a challenge for err has.
 func reasonOf(err error) string {
 	var e *auth.Error
-	if errors.As(err, &e) && e.Challenge != "" {
-		return e.Challenge
+	if errors.As(err, &e) && e.ChallengeError != "" {
+		return e.ChallengeError
 	}
 	return string(auth.CodeOf(err))
 }
@@ -138,9 +116,9 @@ var every = []string{"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS51
 func TestAProofOfEveryAlgorithmIsAcceptedIfItIsConfigured(t *testing.T) {
 	for _, alg := range every {
 		c := newClient(t, alg)
-		known := tokens{"t": {JKT: c.thumbprint()}}
+		known := tokens{"t": {JKT: c.Thumbprint()}}
 		p, err := verifier(t, pop.Config{Tokens: known, Algorithms: every}).Authenticate(c.request("t", time.Now(), nil))
-		if err != nil || p.Subject != "alice" || p.Bound.JKT != c.thumbprint() {
+		if err != nil || p.Subject != "alice" || p.Bound.JKT != c.Thumbprint() {
 			t.Errorf("%s: %v, %v", alg, p, err)
 		}
 		_, err = verifier(t, pop.Config{Tokens: known}).Authenticate(c.request("t", time.Now(), nil))
@@ -149,7 +127,7 @@ func TestAProofOfEveryAlgorithmIsAcceptedIfItIsConfigured(t *testing.T) {
 		}
 	}
 	c := newClient(t, "EdDSA") // RFC 9864 names it Ed25519
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, Algorithms: []string{"Ed25519"}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, Algorithms: []string{"Ed25519"}})
 	if _, err := v.Authenticate(c.request("t", time.Now(), func(h, _ map[string]any) { h["alg"] = "Ed25519" })); err != nil {
 		t.Error(err)
 	}
@@ -219,7 +197,7 @@ func TestACoordinateWithALeadingZeroByteKeepsIt(t *testing.T) {
 // Each change alone makes a good proof a bad one; RFC 9449 section 4.3 and section 3 of RFC 8725.
 func TestAProofThatIsNotForThisRequestIsRefused(t *testing.T) {
 	c, other := newClient(t, "ES256"), newClient(t, "ES256")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}, "other": {JKT: other.thumbprint()}, "free": {}}, Algorithms: []string{"ES256", "ES384", "RS256", "EdDSA"}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}, "other": {JKT: other.Thumbprint()}, "free": {}}, Algorithms: []string{"ES256", "ES384", "RS256", "EdDSA"}})
 	now := time.Now()
 	head := func(name string, value any) func(h, _ map[string]any) {
 		return func(h, _ map[string]any) { set(h, name, value) }
@@ -228,7 +206,7 @@ func TestAProofThatIsNotForThisRequestIsRefused(t *testing.T) {
 		return func(_, c map[string]any) { set(c, name, value) }
 	}
 	jwk := func(name string, value any) func(h, _ map[string]any) {
-		return func(h, _ map[string]any) { h["jwk"] = authtest.With(c.jwk, name, value) }
+		return func(h, _ map[string]any) { h["jwk"] = authtest.With(c.JWK, name, value) }
 	}
 	for _, x := range []struct {
 		name   string
@@ -237,13 +215,13 @@ func TestAProofThatIsNotForThisRequestIsRefused(t *testing.T) {
 		{"typ missing", head("typ", nil)}, {"typ JWT", head("typ", "JWT")}, {"typ at+jwt", head("typ", "at+jwt")}, {"typ in capitals", head("typ", "DPOP+JWT")}, {"typ a number", head("typ", 1)},
 		{"alg missing", head("alg", nil)}, {"alg none", head("alg", "none")}, {"alg None", head("alg", "None")}, {"alg HS256", head("alg", "HS256")}, {"alg of another curve", head("alg", "ES384")},
 		{"alg not configured", head("alg", "ES512")}, {"alg RSA with an EC key", head("alg", "RS256")}, {"alg EdDSA with an EC key", head("alg", "EdDSA")}, {"alg a number", head("alg", 256)},
-		{"jwk missing", head("jwk", nil)}, {"jwk a string", head("jwk", "x")}, {"jwk null", head("jwk", json.RawMessage("null"))}, {"jwk empty", head("jwk", map[string]any{})}, {"another's jwk", head("jwk", other.jwk)},
-		{"crit", head("crit", []string{"exp"})}, {"b64", head("b64", false)}, {"jku", head("jku", "https://evil.example/")}, {"x5c", head("x5c", []string{"x"})}, {"TYP", head("TYP", "dpop+jwt")}, {"Jwk", head("Jwk", c.jwk)},
+		{"jwk missing", head("jwk", nil)}, {"jwk a string", head("jwk", "x")}, {"jwk null", head("jwk", json.RawMessage("null"))}, {"jwk empty", head("jwk", map[string]any{})}, {"another's jwk", head("jwk", other.JWK)},
+		{"crit", head("crit", []string{"exp"})}, {"b64", head("b64", false)}, {"jku", head("jku", "https://evil.example/")}, {"x5c", head("x5c", []string{"x"})}, {"TYP", head("TYP", "dpop+jwt")}, {"Jwk", head("Jwk", c.JWK)},
 		{"d in jwk", jwk("d", "AAAA")}, {"k in jwk", jwk("k", "AAAA")}, {"oth in jwk", jwk("oth", []any{})}, {"D in jwk", jwk("D", "AAAA")},
 		{"kty missing", jwk("kty", nil)}, {"kty a number", jwk("kty", 1)}, {"kty in capitals", jwk("kty", "ec")}, {"kty oct", jwk("kty", "oct")}, {"kty RSA", jwk("kty", "RSA")},
 		{"crv missing", jwk("crv", nil)}, {"crv P-384", jwk("crv", "P-384")}, {"crv secp256k1", jwk("crv", "secp256k1")},
-		{"x missing", jwk("x", nil)}, {"x a number", jwk("x", 5)}, {"x an array", jwk("x", []any{"a"})}, {"x padded", jwk("x", c.jwk["x"].(string)+"=")}, {"x short", jwk("x", "AAAA")},
-		{"x long", jwk("x", b64(append([]byte{0}, decode(c.jwk["x"].(string))...)))}, {"off the curve", jwk("y", c.jwk["x"])}, {"infinity", func(h, _ map[string]any) {
+		{"x missing", jwk("x", nil)}, {"x a number", jwk("x", 5)}, {"x an array", jwk("x", []any{"a"})}, {"x padded", jwk("x", c.JWK["x"].(string)+"=")}, {"x short", jwk("x", "AAAA")},
+		{"x long", jwk("x", b64(append([]byte{0}, decode(c.JWK["x"].(string))...)))}, {"off the curve", jwk("y", c.JWK["x"])}, {"infinity", func(h, _ map[string]any) {
 			z := b64(make([]byte, 32))
 			h["jwk"] = map[string]any{"kty": "EC", "crv": "P-256", "x": z, "y": z}
 		}},
@@ -327,7 +305,7 @@ func decode(s string) []byte {
 
 func TestRSAKeysHaveOneSpellingAndABound(t *testing.T) {
 	c := newClient(t, "RS256")
-	n, e := decode(c.jwk["n"].(string)), []byte{1, 0, 1}
+	n, e := decode(c.JWK["n"].(string)), []byte{1, 0, 1}
 	jwk := func(n, e []byte) string { return `{"kty":"RSA","n":"` + b64(n) + `","e":"` + b64(e) + `"}` }
 	even := append([]byte{}, n...)
 	even[len(even)-1] &^= 1
@@ -339,7 +317,7 @@ func TestRSAKeysHaveOneSpellingAndABound(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if got, err := pop.Thumbprint(jwk(n, e), "PS256"); err != nil || got != c.thumbprint() {
+	if got, err := pop.Thumbprint(jwk(n, e), "PS256"); err != nil || got != c.Thumbprint() {
 		t.Error(got, err)
 	}
 }
@@ -347,7 +325,7 @@ func TestRSAKeysHaveOneSpellingAndABound(t *testing.T) {
 func TestAProofIsUsedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, other := newClient(t, "EdDSA"), newClient(t, "EdDSA")
-		v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}, "o": {JKT: other.thumbprint()}}})
+		v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}, "o": {JKT: other.Thumbprint()}}})
 		same := func(_, cl map[string]any) { cl["jti"] = "same" }
 		r := c.request("t", time.Now(), same)
 		if _, err := v.Authenticate(r); err != nil {
@@ -384,7 +362,7 @@ func TestAProofIsUsedOnce(t *testing.T) {
 func TestOnlyAProofThatIsRightInAllElseIsBurned(t *testing.T) {
 	c := newClient(t, "ES256")
 	store := pop.NewMemory(1000, time.Minute)
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}, "x": {JKT: hash("x")}}, Replay: store})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}, "x": {JKT: hash("x")}}, Replay: store})
 	r := c.request("t", time.Now(), nil)
 	proof := r.Header.Get("DPoP")
 	for name, change := range map[string]func(*http.Request){
@@ -406,7 +384,7 @@ func TestOnlyAProofThatIsRightInAllElseIsBurned(t *testing.T) {
 
 func TestOfManyAtOnceOneGetsThrough(t *testing.T) {
 	c := newClient(t, "EdDSA")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}})
 	r := c.request("t", time.Now(), nil)
 	var wg sync.WaitGroup
 	var in atomic.Int64
@@ -508,7 +486,7 @@ func TestASlowVerificationOrStoreLetsNoProofBeUsedTwice(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						c := newClient(t, "ES256")
 						var verifying, burning time.Duration
-						cfg := pop.Config{Tokens: slow{tokens{"t": {JKT: c.thumbprint()}}, &verifying}, Leeway: leeway}
+						cfg := pop.Config{Tokens: slow{tokens{"t": {JKT: c.Thumbprint()}}, &verifying}, Leeway: leeway}
 						if outside {
 							cfg.Replay = exact{map[[32]byte]time.Time{}, &burning}
 						}
@@ -553,7 +531,7 @@ func (s *seen) Burn(_ context.Context, key [32]byte, until time.Time) (bool, err
 func TestAStoreIsToldTheClientTheProofAndTheTime(t *testing.T) {
 	c, other := newClient(t, "EdDSA"), newClient(t, "EdDSA")
 	s := &seen{}
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}, "o": {JKT: other.thumbprint()}}, Replay: s})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}, "o": {JKT: other.Thumbprint()}}, Replay: s})
 	now := time.Now().Truncate(time.Second)
 	jti := func(s string) func(_, cl map[string]any) { return func(_, cl map[string]any) { cl["jti"] = s } }
 	for _, r := range []*http.Request{c.request("t", now, jti("a")), c.request("t", now, jti("b")), other.request("o", now, jti("a"))} {
@@ -573,7 +551,7 @@ func (b brokenStore) Burn(context.Context, [32]byte, time.Time) (bool, error) { 
 
 func TestAStoreThatCannotDecideRefuses(t *testing.T) {
 	c := newClient(t, "EdDSA")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, Replay: brokenStore{errors.New("redis: timeout")}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, Replay: brokenStore{errors.New("redis: timeout")}})
 	if p, err := v.Authenticate(c.request("t", time.Now(), nil)); p != nil || !errors.Is(err, auth.ErrUnavailable) || auth.CodeOf(err) != auth.CodeUnavailable {
 		t.Errorf("%v, %v", p, err)
 	}
@@ -591,7 +569,7 @@ func TestURLsAreComparedAsRFC3986Says(t *testing.T) {
 		}
 	}
 	c := newClient(t, "EdDSA")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, URLs: []string{"https://api.example.com", "https://example.org/inference/"}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, URLs: []string{"https://api.example.com", "https://example.org/inference/"}})
 	for _, x := range []struct {
 		target, htu string
 		ok          bool
@@ -623,7 +601,7 @@ func TestURLsAreComparedAsRFC3986Says(t *testing.T) {
 // Whoever is sent a proof for his own server replays it here, and says so in every header he can write.
 func TestNoHeaderSaysWhatOurURLIs(t *testing.T) {
 	c := newClient(t, "EdDSA")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}})
 	r := c.request("t", time.Now(), func(_, cl map[string]any) { cl["htu"] = "https://evil.example/v1/chat/completions" })
 	r.Host, r.URL.Host, r.URL.Scheme = "evil.example", "evil.example", "https"
 	for _, h := range []string{"X-Forwarded-Host", "X-Original-Host", "X-Forwarded-Server"} {
@@ -644,7 +622,7 @@ func TestNoHeaderSaysWhatOurURLIs(t *testing.T) {
 func TestANonceIsDemandedRolledAndTakenForTwoWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, "EdDSA")
-		known := tokens{"t": {JKT: c.thumbprint()}}
+		known := tokens{"t": {JKT: c.Thumbprint()}}
 		key := make([]byte, 32)
 		v := verifier(t, pop.Config{Tokens: known, RequireNonce: true, NonceKey: key})
 		twin := verifier(t, pop.Config{Tokens: known, RequireNonce: true, NonceKey: key})
@@ -728,7 +706,7 @@ func x5t(c *x509.Certificate) string {
 func TestACertificateBoundTokenNeedsItsCertificate(t *testing.T) {
 	own, other := certificate(t), certificate(t)
 	c := newClient(t, "EdDSA")
-	known := tokens{"bound": {X5T: x5t(own)}, "free": {}, "both": {X5T: x5t(own), JKT: c.thumbprint()}}
+	known := tokens{"bound": {X5T: x5t(own)}, "free": {}, "both": {X5T: x5t(own), JKT: c.Thumbprint()}}
 	proxy := netip.MustParsePrefix("10.0.0.0/8")
 	direct := verifier(t, pop.Config{Tokens: known, Certificates: true})
 	proxied := verifier(t, pop.Config{Tokens: known, Certificates: true, TrustedProxies: []netip.Prefix{proxy, netip.MustParsePrefix("::ffff:172.16.0.0/108")}})
@@ -841,7 +819,7 @@ func TestOverTLS(t *testing.T) {
 func TestWhatIsNoTokenIsLeftToOthers(t *testing.T) {
 	keys := authtest.Keys(t)
 	c := newClient(t, "EdDSA")
-	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}})
+	v := verifier(t, pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}})
 	g, err := auth.New(auth.Config{Authenticator: auth.AnyOf(v, keys), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -921,7 +899,7 @@ func TestATokenOfIntrospectionIsBoundToItsKey(t *testing.T) {
 	c := newClient(t, "ES256")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"active":true,"sub":"alice","token_type":"DPoP","cnf":{"jkt":%q}}`, c.thumbprint())
+		fmt.Fprintf(w, `{"active":true,"sub":"alice","token_type":"DPoP","cnf":{"jkt":%q}}`, c.Thumbprint())
 	}))
 	defer server.Close()
 	asked, err := introspect.New(introspect.Config{Endpoint: server.URL, InsecureHTTP: true, ClientID: "api", ClientSecret: "s" + "ecret", Issuer: "https://login.example.com", SkipAudience: true})
@@ -957,10 +935,10 @@ func TestAJWTIsBoundToItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims := authtest.Claims("https://login.example.com", "api", time.Now())
-	token := s.Token(authtest.With(claims, "cnf", map[string]any{"jkt": c.thumbprint()}))
+	token := s.Token(authtest.With(claims, "cnf", map[string]any{"jkt": c.Thumbprint()}))
 	v := verifier(t, pop.Config{Tokens: signed})
 	for range 2 { // verified, and remembered
-		if p, err := v.Authenticate(c.request(token, time.Now(), nil)); err != nil || p.Bound.JKT != c.thumbprint() || p.Method != auth.MethodJWT {
+		if p, err := v.Authenticate(c.request(token, time.Now(), nil)); err != nil || p.Bound.JKT != c.Thumbprint() || p.Method != auth.MethodJWT {
 			t.Errorf("%v, %v", p, err)
 		}
 		for name, a := range map[string]auth.Authenticator{"pop": v, "jwtauth": signed} {
@@ -969,7 +947,7 @@ func TestAJWTIsBoundToItsKey(t *testing.T) {
 			}
 		}
 	}
-	for name, cnf := range map[string]any{"kid": map[string]any{"kid": "1"}, "empty": map[string]any{}, "half": map[string]any{"jkt": "AAAA"}, "a word": "x", "JKT": map[string]any{"JKT": c.thumbprint()}} {
+	for name, cnf := range map[string]any{"kid": map[string]any{"kid": "1"}, "empty": map[string]any{}, "half": map[string]any{"jkt": "AAAA"}, "a word": "x", "JKT": map[string]any{"JKT": c.Thumbprint()}} {
 		if _, err := signed.VerifyToken(t.Context(), s.Token(authtest.With(claims, "cnf", cnf))); !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("cnf %s: %v", name, err)
 		}

@@ -10,6 +10,6 @@ import (
 // Whoever logs what he configured must not log the secret.
 func TestNoVerbPrintsTheSecret(t *testing.T) {
 	c := newClient(t, "ES256")
-	cfg := pop.Config{Tokens: tokens{"t": {JKT: c.thumbprint()}}, URLs: []string{origin}, RequireNonce: true, NonceKey: []byte(prints.Secret)}
+	cfg := pop.Config{Tokens: tokens{"t": {JKT: c.Thumbprint()}}, URLs: []string{origin}, RequireNonce: true, NonceKey: []byte(prints.Secret)}
 	prints.None(t, cfg, &cfg, verifier(t, cfg))
 }

@@ -13,6 +13,9 @@ type Request struct {
 	Dialect Dialect
 	// Model is the model member, decoded; "" if absent.
 	Model string
+	// MoreModels says that the body names models beside Model, by which some gateways run the request when it is refused: a top-level member
+	// "models" (OpenRouter) or one with "fallback" in its name (LiteLLM), in any case, that is not null.
+	MoreModels bool
 	// Stream says that the client asked for a stream. Ollama streams unless told not to.
 	Stream bool
 	// IncludeUsage is OpenAI's stream_options.include_usage.
@@ -127,6 +130,9 @@ func (q *Request) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		}
 		return nil
 	}
+	if p.Depth() == 1 && !q.MoreModels && k != jsonscan.Null {
+		q.MoreModels = q.namesModels(p)
+	}
 	slot := q.root()
 	if p.Depth() > 0 {
 		slot = q.w.slot(p, requestMember, requestElem)
@@ -145,6 +151,24 @@ func (q *Request) Visit(p *jsonscan.Path, k jsonscan.Kind, start, end int) error
 		}
 	}
 	return nil
+}
+
+// namesModels reports whether the top-level member at p names further models.
+func (q *Request) namesModels(p *jsonscan.Path) bool {
+	name, ok := p.Key(0)
+	if !ok || len(name) < len("models") {
+		return false
+	}
+	if p.Escaped(0) {
+		name = q.w.text(name)
+	}
+	const fallback = "fallback"
+	for i := 0; i+len(fallback) <= len(name); i++ {
+		if name[i]|0x20 == 'f' && bytes.EqualFold(name[i:i+len(fallback)], []byte(fallback)) {
+			return true
+		}
+	}
+	return bytes.EqualFold(name, []byte("models"))
 }
 
 func (q *Request) root() node {

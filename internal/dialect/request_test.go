@@ -274,3 +274,20 @@ func TestImagesOfMegabytesPassARequestScan(t *testing.T) {
 		t.Errorf("%v, %d texts", err, len(q.Texts))
 	}
 }
+
+func TestFurtherModelsAreSeenAtTheTopAndNowhereElse(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"model":"small","models":["big"]}`: true, `{"Models":["big"]}`: true, `{"mod\u0065ls":["big"]}`: true, `{"models":"big"}`: true, `{"models":[]}`: true,
+		`{"fallbacks":["big"]}`: true, `{"context_window_fallbacks":[{}]}`: true, `{"FallBack_Models":"big"}`: true, `{"fallback":{}}`: true,
+		`{"models":null}`: false, `{"model":"big"}`: false, `{"messages":[{"models":["big"]}]}`: false, `{"metadata":{"fallbacks":1}}`: false, `{"fall":1,"back":2,"modelss":3}`: false,
+		`["models"]`: false, `"models"`: false,
+	} {
+		for _, d := range []dialect.Dialect{dialect.Unknown, dialect.OpenAIChat, dialect.Ollama, dialect.Anthropic} {
+			var q dialect.Request
+			q.Reset(d)
+			if err := q.Scan([]byte(body)); err != nil || q.MoreModels != want {
+				t.Errorf("%v %s: %v, %v", d, body, q.MoreModels, err)
+			}
+		}
+	}
+}

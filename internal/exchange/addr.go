@@ -41,6 +41,9 @@ func NewProxies(prefixes []netip.Prefix) (*Proxies, error) {
 // Trusts reports whether a is a trusted proxy's. A nil p trusts nobody.
 func (p *Proxies) Trusts(a netip.Addr) bool { return p != nil && p.trusts(a) }
 
+// Peer returns the address of the connection of r, the zero Addr for none.
+func Peer(r *http.Request) netip.Addr { return peer(r.RemoteAddr) }
+
 // HasPeer reports whether the connection of r has an address; a Unix socket has none.
 func HasPeer(r *http.Request) bool { return peer(r.RemoteAddr).IsValid() }
 

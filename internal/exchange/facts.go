@@ -107,10 +107,15 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, &c)
 }
 
+// WithoutCaller returns a context that has no caller, whoever is the caller further out.
+func WithoutCaller(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callerKey{}, (*Caller)(nil))
+}
+
 // CallerFrom returns the caller of a request context: the innermost [WithCaller], else the exchange's.
 func CallerFrom(ctx context.Context) (*Caller, bool) {
-	c, ok := ctx.Value(callerKey{}).(*Caller)
-	return c, ok
+	c, _ := ctx.Value(callerKey{}).(*Caller)
+	return c, c != nil
 }
 
 // SetRoute records the matched route pattern.

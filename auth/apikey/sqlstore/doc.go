@@ -5,6 +5,9 @@
 //	store, err := sqlstore.New(ctx, sqlstore.Config{DB: db, Dialect: sqlstore.PostgreSQL})
 //	keys, err := apikey.New(apikey.Config{Store: store, Prefix: "acme", Env: "live"})
 //
+// A keyctl for these databases is the command auth/apikey/sqlstore/sqltest/keyctl, some thirty lines to copy into a program of yours: it
+// stands in the module of the tests, the one that may import drivers. ExampleMain_database of package keyctl/cli is the same in short.
+//
 // # How it works
 //
 // Three tables, named by [Config.Table]: the keys, what is on record about their use, and a few numbers, among them the version of

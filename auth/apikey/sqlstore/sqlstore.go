@@ -41,7 +41,7 @@ type Config struct {
 	// is seen then. Zero means 10 minutes.
 	FullEvery time.Duration
 	// SkipMigrations makes New refuse a schema that is not up to date instead of changing it, for programs whose database role
-	// may not.
+	// may not. A keyctl with another role can: keyctl init.
 	SkipMigrations bool
 }
 
@@ -470,10 +470,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	if n, err := current(s.cfg.DB); err == nil && n == len(migrations) || n > len(migrations) {
 		return err
 	} else if s.cfg.SkipMigrations {
-		if err != nil {
-			return fmt.Errorf("is not there, and SkipMigrations is set: %w", err)
+		if err == nil {
+			err = fmt.Errorf("version %d is not %d", n, len(migrations))
+		} else if away := s.cfg.DB.PingContext(ctx); away != nil {
+			return away // nobody can know what is there
 		}
-		return fmt.Errorf("version %d is not %d, and SkipMigrations is set", n, len(migrations))
+		return fmt.Errorf("%w; run keyctl init with a role that may create tables, or leave SkipMigrations unset", err)
 	}
 	return s.in(ctx, func(tx *sql.Tx) error {
 		if s.cfg.Dialect == PostgreSQL {

@@ -135,7 +135,9 @@ func everyField(t *testing.T, a, b apikey.Store) {
 	nothing := Record(2)
 	empty := Record(3)
 	empty.Models, empty.Addresses = []string{}, []netip.Prefix{} // an empty list allows nobody, none allows all
-	for _, want := range []apikey.Record{full, nothing, empty} {
+	native := Record(5)
+	native.Head = "acme_live" // a foreign key, as full is, has none
+	for _, want := range []apikey.Record{full, nothing, empty, native} {
 		stored := put(t, a, want)
 		want.Version = 1
 		same(t, "Put returns", stored, want)
@@ -239,6 +241,7 @@ func invalid(t *testing.T, a, _ apikey.Store) {
 		"client": func(r *apikey.Record) { r.ClientID = "" },
 		"lines":  func(r *apikey.Record) { r.Tenant = "a\nb" },
 		"scope":  func(r *apikey.Record) { r.Scopes = []string{"a b"} },
+		"head":   func(r *apikey.Record) { r.Head = "acme-live" },
 		// What could be written and not be read back would be a store that nobody can load.
 		"labels that differ by case":   func(r *apikey.Record) { r.Labels = map[string]string{"owner": "a", "Owner": "b"} },
 		"labels that fold":             func(r *apikey.Record) { r.Labels = map[string]string{"task": "a", "ta\u017fk": "b"} },

@@ -6,6 +6,7 @@
 package strict
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -24,36 +25,50 @@ var sextets = func() (t [256]uint8) {
 	return t
 }()
 
-// Base64URL returns the bytes that s encodes and reports whether s is their only spelling. encoding/base64 skips line breaks even when
-// it is strict.
-func Base64URL(s string) ([]byte, bool) {
-	out := make([]byte, 0, len(s)/4*3+2)
-	var bits uint32
-	for i := range len(s) {
-		v := sextets[s[i]]
-		if v >= 0x80 {
-			return nil, false
+// AppendBase64URL appends the bytes that s encodes and reports whether s is their only spelling: alphabet characters and
+// nothing else, no padding, unused bits zero. encoding/base64 skips line breaks even when it is strict.
+func AppendBase64URL(dst []byte, s string) ([]byte, bool) {
+	dst = slices.Grow(dst, len(s)/4*3+8)
+	n := len(dst)
+	for ; len(s) >= 8; s = s[8:] {
+		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
+		e, f, g, h := sextets[s[4]], sextets[s[5]], sextets[s[6]], sextets[s[7]]
+		if a|b|c|d|e|f|g|h >= 0x80 {
+			return dst, false
 		}
-		bits = bits<<6 | uint32(v)
-		switch i & 3 {
-		case 1:
-			out = append(out, byte(bits>>4))
-		case 2:
-			out = append(out, byte(bits>>2))
-		case 3:
-			out = append(out, byte(bits))
-		}
+		// Six bytes and two that the next ones overwrite.
+		binary.BigEndian.PutUint64(dst[n:n+8], uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
+		n += 6
 	}
-	switch len(s) & 3 {
-	case 1:
-		return nil, false // a single character encodes no byte
+	dst = dst[:n]
+	if len(s) >= 4 {
+		a, b, c, d := sextets[s[0]], sextets[s[1]], sextets[s[2]], sextets[s[3]]
+		if a|b|c|d >= 0x80 {
+			return dst, false
+		}
+		dst, s = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d), s[4:]
+	}
+	switch len(s) {
+	case 0:
+		return dst, true
 	case 2:
-		return out, bits&0x0f == 0
+		a, b := sextets[s[0]], sextets[s[1]]
+		if a|b >= 0x80 || b&0x0f != 0 {
+			return dst, false
+		}
+		return append(dst, a<<2|b>>4), true
 	case 3:
-		return out, bits&0x03 == 0
+		a, b, c := sextets[s[0]], sextets[s[1]], sextets[s[2]]
+		if a|b|c >= 0x80 || c&0x03 != 0 {
+			return dst, false
+		}
+		return append(dst, a<<2|b>>4, b<<4|c>>2), true
 	}
-	return out, true
+	return dst, false // a single character encodes no byte
 }
+
+// Base64URL is [AppendBase64URL] to nothing.
+func Base64URL(s string) ([]byte, bool) { return AppendBase64URL(nil, s) }
 
 // maxName bounds a text that names something.
 const maxName = 512

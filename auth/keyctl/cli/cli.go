@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -8,11 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
-	"net/netip"
+	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +34,7 @@ type Opener func(ctx context.Context, address string, create bool) (store apikey
 
 // Config is what [Main] takes from its program.
 type Config struct {
-	// Openers are by scheme. "file" is there in any case, unless replaced. An error they return is printed, so it should name no
+	// Openers are by scheme, which -h lists. "file" is there in any case, unless replaced. An error they return is printed, so it should name no
 	// password.
 	Openers map[string]Opener
 	// Stdin, Stdout and Stderr are the streams. Nil means those of the process.
@@ -62,15 +61,12 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	c := &call{cfg: cfg}
 	err := c.run(ctx, args)
 	switch {
-	case err == nil:
-		return OK
-	case errors.Is(err, flag.ErrHelp):
-		io.WriteString(cfg.Stdout, usage)
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return OK
 	case errors.Is(err, errFindings):
 		return Findings
 	}
-	fmt.Fprintln(cfg.Stderr, "keyctl:", clean(err.Error()))
+	c.say("keyctl: %s", clean(err.Error()))
 	var wrong usageError
 	switch {
 	case errors.As(err, &wrong), errors.Is(err, apikey.ErrSpec):
@@ -78,49 +74,28 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	case errors.Is(err, apikey.ErrNotFound):
 		return NotFound
 	case errors.Is(err, apikey.ErrPolicy), errors.Is(err, apikey.ErrState), errors.Is(err, apikey.ErrWeak), errors.Is(err, apikey.ErrConflict),
-		errors.Is(err, apikey.ErrNotKey), errors.Is(err, apikey.ErrSticky), errors.Is(err, apikey.ErrNoUses):
+		errors.Is(err, apikey.ErrNotKey), errors.Is(err, apikey.ErrSticky), errors.Is(err, apikey.ErrNoUses), errors.Is(err, errHead):
 		return Refused
 	}
 	return Failed
 }
-
-const usage = `usage: keyctl COMMAND [flags]
-
-  init                   make the store
-  create -client NAME    make a key and show it, this once
-  list                   all keys
-  show ID                one key
-  rotate ID              make a successor; -overlap 24h lets both work for a day
-  revoke ID              withdraw a key for good
-  disable ID             withdraw it until enable
-  enable ID
-  import -client NAME    take over a key of another system, read from standard input
-  sweep                  mark expired keys; -dormant 90d disables unused ones
-  review                 what somebody should look at; -check exits 5 if there is something
-
-everywhere: -store file:PATH (KEYCTL_STORE), -prefix P (KEYCTL_PREFIX), -env E (KEYCTL_ENV), -json
-create, import: -tenant T -plan P -scopes A,B -roles A,B -models A,B -addresses CIDR,CIDR -label NAME=TEXT
-create, import, rotate: -expires 90d|2027-01-31 -require-expiry -max-lifetime 365d -max-keys N
-rotate: -overlap 1h -max-overlap 24h; disable: -reason TEXT; list: -client NAME
-import: -format NAME -match PREFIX -min N -max N -algorithm sha256|sha512 -hashed
-sweep: -dormant 90d; review: -dormant 90d -age 365d -check
-
-exit codes: 0 done, 1 the store failed, 2 wrong use, 3 no such key, 4 refused, 5 review -check found something
-`
 
 // usageError is a fault of whoever typed the command.
 type usageError struct{ error }
 
 func wrongUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-var errFindings = errors.New("there are findings")
+var (
+	errFindings = errors.New("there are findings")
+	errHead     = errors.New("no server of this store would take such a key")
+)
 
 // call is one command with its flags.
 type call struct {
 	cfg                       Config
 	name                      string
 	store, prefix, env        string
-	json                      bool
+	newPrefix, json, quiet    bool
 	spec                      apikey.Spec
 	policy                    apikey.Policy
 	rotation                  apikey.Rotation
@@ -129,6 +104,7 @@ type call struct {
 	hashed, check             bool
 	dormant, age              time.Duration
 	ids                       []string
+	many                      bool // keys were named in a way in which it may be several
 
 	now   time.Time
 	keys  *apikey.Manager
@@ -137,24 +113,24 @@ type call struct {
 
 // command is what a name stands for.
 type command struct {
-	ids   int  // how many ids it takes
-	makes bool // keys: then prefix and env are needed
-	flags func(c *call, f *flag.FlagSet)
-	run   func(c *call, ctx context.Context) error
+	name, args, about string
+	ids               int // how many it takes, at most
+	flags             func(c *call, f *flag.FlagSet)
+	run               func(c *call, ctx context.Context) error
 }
 
-var commands = map[string]command{
-	"init":    {run: func(*call, context.Context) error { return nil }},
-	"create":  {makes: true, flags: specFlags, run: (*call).create},
-	"list":    {flags: func(c *call, f *flag.FlagSet) { f.StringVar(&c.client, "client", "", "") }, run: (*call).list},
-	"show":    {ids: 1, run: (*call).show},
-	"rotate":  {ids: 1, makes: true, flags: rotateFlags, run: (*call).rotate},
-	"revoke":  {ids: 1, run: func(c *call, ctx context.Context) error { return c.step(ctx, c.keys.Revoke) }},
-	"enable":  {ids: 1, run: func(c *call, ctx context.Context) error { return c.step(ctx, c.keys.Enable) }},
-	"disable": {ids: 1, flags: func(c *call, f *flag.FlagSet) { f.StringVar(&c.reason, "reason", "", "") }, run: (*call).disable},
-	"import":  {flags: importFlags, run: (*call).adopt},
-	"sweep":   {flags: func(c *call, f *flag.FlagSet) { f.Func("dormant", "", duration(&c.policy.DormantAfter)) }, run: (*call).sweep},
-	"review":  {flags: reviewFlags, run: (*call).review},
+var commands = [...]command{
+	{name: "init", about: "make the store", run: func(*call, context.Context) error { return nil }},
+	{name: "create", args: "-client NAME", about: "make a key and show it, this once", flags: createFlags, run: (*call).create},
+	{name: "list", about: "all keys, oldest first; -client NAME: those of a client", flags: clientFlag, run: (*call).list},
+	{name: "show", args: "ID", about: "one key", ids: 1, run: (*call).show},
+	{name: "rotate", args: "ID", about: "make a successor and REVOKE the old key now; -overlap 24h: the old key works for a day more", ids: 1, flags: rotateFlags, run: (*call).rotate},
+	{name: "revoke", args: "ID ...", about: "withdraw keys for good; -client NAME: all keys of a client", ids: math.MaxInt, flags: revokeFlags, run: (*call).revoke},
+	{name: "disable", args: "ID ...", about: "withdraw keys until enable", ids: math.MaxInt, flags: func(c *call, f *flag.FlagSet) { f.StringVar(&c.reason, "reason", "", "`TEXT`|why") }, run: (*call).disable},
+	{name: "enable", args: "ID ...", about: "make disabled keys work again", ids: math.MaxInt, run: func(c *call, ctx context.Context) error { return c.step(ctx, c.keys.Enable) }},
+	{name: "import", args: "-client NAME", about: "take over a key of another system, read from standard input", flags: importFlags, run: (*call).adopt},
+	{name: "sweep", about: "mark expired keys; -dormant 90d disables unused ones, if the servers record uses", flags: sweepFlags, run: (*call).sweep},
+	{name: "review", about: "what somebody should look at; -check exits 5 if there is something", flags: reviewFlags, run: (*call).review},
 }
 
 func (c *call) run(ctx context.Context, args []string) (err error) {
@@ -162,73 +138,125 @@ func (c *call) run(ctx context.Context, args []string) (err error) {
 		return wrongUse("no command; keyctl -h lists them")
 	}
 	if slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0]) {
+		c.help()
 		return flag.ErrHelp
 	}
-	cmd, ok := commands[args[0]]
-	if !ok {
-		return wrongUse("%q is no command; keyctl -h lists them", args[0])
+	i := slices.IndexFunc(commands[:], func(cmd command) bool { return cmd.name == args[0] })
+	if i < 0 {
+		return wrongUse("%.10q is no command; keyctl -h lists them", args[0]) // not more of it: it may be a key
 	}
-	c.name, c.now = args[0], time.Now()
+	cmd := &commands[i]
+	c.name, c.now = cmd.name, time.Now()
 	if err := c.parse(cmd, args[1:]); err != nil {
 		return err
-	}
-	if cmd.makes && (c.prefix == "" || c.env == "") {
-		return wrongUse("%s needs -prefix and -env (or KEYCTL_PREFIX and KEYCTL_ENV), those of the server", c.name)
 	}
 	if err := c.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.done(ctx)) }()
+	if err := c.resolve(ctx); err != nil {
+		return err
+	}
 	return cmd.run(c, ctx)
 }
 
 // parse reads flags and ids in any order.
-func (c *call) parse(cmd command, args []string) error {
+func (c *call) parse(cmd *command, args []string) error {
 	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&c.store, "store", c.cfg.Getenv("KEYCTL_STORE"), "")
-	f.StringVar(&c.prefix, "prefix", c.cfg.Getenv("KEYCTL_PREFIX"), "")
-	f.StringVar(&c.env, "env", c.cfg.Getenv("KEYCTL_ENV"), "")
-	f.BoolVar(&c.json, "json", false, "")
+	f.StringVar(&c.store, "store", "", "`STORE`|where the keys are: "+c.stores())
+	f.StringVar(&c.prefix, "prefix", "", "`P`|the server's Config.Prefix, where the store does not tell")
+	f.StringVar(&c.env, "env", "", "`E`|the server's Config.Env, where the store does not tell")
+	f.BoolVar(&c.json, "json", false, "print JSON")
 	if cmd.flags != nil {
 		cmd.flags(c, f)
 	}
+	f.VisitAll(func(x *flag.Flag) {
+		if x.Name != "label" {
+			x.Value = &once{Value: x.Value}
+		}
+	})
+	var named []string
 	for {
 		if err := f.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				c.helpOn(cmd, f)
 				return err
 			}
-			return usageError{err}
+			return wrongUse("%w; see keyctl %s -h", err, c.name)
 		}
 		if args = f.Args(); len(args) == 0 {
 			break
 		}
-		c.ids, args = append(c.ids, args[0]), args[1:]
+		named, args = append(named, args[0]), args[1:]
 	}
-	if len(c.ids) != cmd.ids {
-		return wrongUse("%s takes %d key ids, not %d", c.name, cmd.ids, len(c.ids))
+	if err := c.environment(f); err != nil {
+		return err
+	}
+	if c.quiet && c.json {
+		return wrongUse("-quiet and -json are two forms; say one")
+	}
+	switch made := c.name == "create" || c.name == "import"; {
+	case cmd.ids == 0 && len(named) > 0 && made:
+		return wrongUse("%s takes no argument; the client goes into -client", c.name)
+	case cmd.ids == 0 && len(named) > 0:
+		return wrongUse("%s takes no argument", c.name)
+	case made && c.spec.ClientID == "":
+		return wrongUse("%s needs -client NAME", c.name)
+	case c.name == "import" && (c.foreign.Name == "" || c.foreign.Prefix == "" || c.foreign.MinLen == 0 || c.foreign.MaxLen == 0):
+		return wrongUse("import needs -format, -match, -min and -max")
+	}
+	return c.expand(cmd, named)
+}
+
+// variables are the flags that also have an environment variable.
+var variables = [...]string{"store", "prefix", "env", "require-expiry", "max-lifetime", "max-overlap", "max-keys"}
+
+func variable(name string) string {
+	return "KEYCTL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// environment sets what was not given. It comes after the flags, so that help prints no password as a default.
+func (c *call) environment(f *flag.FlagSet) error {
+	given := map[string]bool{}
+	f.Visit(func(x *flag.Flag) { given[x.Name] = true })
+	for _, name := range variables {
+		value := c.cfg.Getenv(variable(name))
+		if value == "" || given[name] || f.Lookup(name) == nil {
+			continue
+		}
+		if err := f.Set(name, value); err != nil {
+			return wrongUse("%s=%q: %w", variable(name), value, err)
+		}
 	}
 	return nil
 }
 
-func (c *call) open(ctx context.Context) error {
+func (c *call) open(ctx context.Context) (err error) {
 	scheme, address, ok := strings.Cut(c.store, ":")
 	if !ok || address == "" {
-		return wrongUse("-store (or KEYCTL_STORE) does not say where the keys are: file:PATH")
+		return wrongUse("-store (or KEYCTL_STORE) does not say where the keys are: %s", c.stores())
 	}
 	open := c.cfg.Openers[scheme]
 	if open == nil && scheme == "file" {
 		open = openFile
 	}
 	if open == nil {
-		known := slices.Sorted(maps.Keys(c.cfg.Openers))
-		return wrongUse("-store %q: this keyctl knows file%s", scheme+":...", strings.Join(append([]string{""}, known...), " and "))
+		return wrongUse("-store %q: this keyctl knows %s", scheme+":...", c.stores())
 	}
 	store, closer, err := open(ctx, address, c.name == "init")
 	if err != nil {
 		return err
 	}
 	c.close = closer
+	defer func() {
+		if err != nil && closer != nil {
+			err = errors.Join(err, closer())
+		}
+	}()
+	if err := c.settle(ctx, store); err != nil {
+		return err
+	}
 	cfg := apikey.Config{Store: store, Prefix: c.prefix, Env: c.env, PollInterval: -1, Policy: c.policy}
 	if c.prefix == "" || c.env == "" {
 		cfg.Prefix, cfg.Env = "none", "none" // no key is made
@@ -240,20 +268,16 @@ func (c *call) open(ctx context.Context) error {
 	c.keys, err = apikey.New(cfg)
 	if s, ok := store.(apikey.Salvager); ok && c.name == "revoke" && errors.Is(err, apikey.ErrUnreadable) {
 		// A record that nobody can read keeps everybody out, also us; the error names it, and revoking it is the way back in.
-		if _, broken := s.RevokeUnreadable(ctx, c.ids[0]); broken == nil {
-			c.keys, err = apikey.New(cfg)
+		for _, id := range c.ids {
+			if _, broken := s.RevokeUnreadable(ctx, id); broken == nil {
+				c.keys, err = apikey.New(cfg)
+			}
 		}
 	}
-	if err != nil {
-		if closer != nil {
-			closer()
-		}
-		if strings.Contains(err.Error(), "Config.") {
-			return usageError{err}
-		}
-		return err
+	if err != nil && strings.Contains(err.Error(), "Config.") {
+		return usageError{err}
 	}
-	return nil
+	return err
 }
 
 func (c *call) done(ctx context.Context) error {
@@ -269,150 +293,61 @@ func openFile(_ context.Context, path string, create bool) (apikey.Store, func()
 	return s, nil, err
 }
 
-// ---- flags
-
-func specFlags(c *call, f *flag.FlagSet) {
-	f.StringVar(&c.spec.ClientID, "client", "", "")
-	f.StringVar(&c.spec.Tenant, "tenant", "", "")
-	f.StringVar(&c.spec.Plan, "plan", "", "")
-	f.Func("scopes", "", list(&c.spec.Scopes))
-	f.Func("roles", "", list(&c.spec.Roles))
-	f.Func("models", "", list(&c.spec.Models))
-	f.Func("addresses", "", func(s string) error {
-		var all []string
-		if err := list(&all)(s); err != nil {
-			return err
-		}
-		c.spec.Addresses = []netip.Prefix{}
-		for _, a := range all {
-			p, err := netip.ParsePrefix(a)
-			if err != nil {
-				return fmt.Errorf("%q is not a network such as 192.0.2.0/24", a)
-			}
-			c.spec.Addresses = append(c.spec.Addresses, p)
-		}
-		return nil
-	})
-	f.Func("label", "", func(s string) error {
-		name, text, ok := strings.Cut(s, "=")
-		if !ok {
-			return errors.New("is not NAME=TEXT")
-		}
-		if c.spec.Labels == nil {
-			c.spec.Labels = make(map[string]string)
-		}
-		c.spec.Labels[name] = text
-		return nil
-	})
-	f.Func("not-before", "", moment(&c.spec.NotBefore, c.now))
-	f.Func("expires", "", moment(&c.spec.ExpiresAt, c.now))
-	policyFlags(c, f)
-}
-
-func policyFlags(c *call, f *flag.FlagSet) {
-	f.BoolVar(&c.policy.RequireExpiry, "require-expiry", false, "")
-	f.Func("max-lifetime", "", duration(&c.policy.MaxLifetime))
-	f.IntVar(&c.policy.MaxKeysPerClient, "max-keys", 0, "")
-}
-
-func rotateFlags(c *call, f *flag.FlagSet) {
-	f.Func("overlap", "", duration(&c.rotation.Overlap))
-	f.Func("max-overlap", "", duration(&c.policy.MaxOverlap))
-	f.Func("expires", "", moment(&c.rotation.ExpiresAt, c.now))
-	policyFlags(c, f)
-}
-
-func importFlags(c *call, f *flag.FlagSet) {
-	specFlags(c, f)
-	f.StringVar(&c.foreign.Name, "format", "", "")
-	f.StringVar(&c.foreign.Prefix, "match", "", "")
-	f.IntVar(&c.foreign.MinLen, "min", 0, "")
-	f.IntVar(&c.foreign.MaxLen, "max", 0, "")
-	f.StringVar(&c.algorithm, "algorithm", "sha256", "")
-	f.BoolVar(&c.hashed, "hashed", false, "")
-}
-
-func reviewFlags(c *call, f *flag.FlagSet) {
-	c.dormant, c.age = 90*24*time.Hour, 365*24*time.Hour
-	f.Func("dormant", "", duration(&c.dormant))
-	f.Func("age", "", duration(&c.age))
-	f.BoolVar(&c.check, "check", false, "")
-}
-
-// list reads a comma-separated list; "" is a list of nothing, which is not the same as none.
-func list(to *[]string) func(string) error {
-	return func(s string) error {
-		*to = []string{}
-		for x := range strings.SplitSeq(s, ",") {
-			if x = strings.TrimSpace(x); x != "" {
-				*to = append(*to, x)
-			}
-		}
-		return nil
-	}
-}
-
-// duration reads 36h or 90d; a day is 24 hours.
-func duration(to *time.Duration) func(string) error {
-	return func(s string) error {
-		if days, ok := strings.CutSuffix(s, "d"); ok {
-			n, err := strconv.ParseUint(days, 10, 16)
-			*to = time.Duration(n) * 24 * time.Hour
-			return err
-		}
-		var err error
-		*to, err = time.ParseDuration(s)
-		return err
-	}
-}
-
-// moment reads a date, a time in RFC 3339, or a duration from now.
-func moment(to *time.Time, now time.Time) func(string) error {
-	return func(s string) (err error) {
-		for _, layout := range [...]string{time.DateOnly, time.RFC3339} {
-			if *to, err = time.Parse(layout, s); err == nil {
-				*to = to.UTC()
-				return nil
-			}
-		}
-		var d time.Duration
-		if duration(&d)(s) != nil || d <= 0 {
-			return errors.New("is no date (2027-01-31), no time (2027-01-31T12:00:00Z) and no duration (90d, 36h)")
-		}
-		*to = now.Add(d).UTC().Truncate(time.Second)
-		return nil
-	}
-}
-
 // ---- commands
 
 func (c *call) create(ctx context.Context) error {
 	secret, rec, err := c.keys.Create(ctx, c.spec)
-	return c.reveal(secret, rec, err)
+	if err != nil {
+		return err
+	}
+	return c.reveal(secret, rec, nil)
 }
 
 func (c *call) rotate(ctx context.Context) error {
 	secret, rec, err := c.keys.Rotate(ctx, c.ids[0], c.rotation)
-	return c.reveal(secret, rec, err)
-}
-
-// reveal prints a new key.
-func (c *call) reveal(secret apikey.Secret, rec apikey.Record, err error) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		err = c.printJSON(struct {
+	old, err := c.keys.Get(ctx, c.ids[0])
+	if err != nil { // the new key is to be shown all the same
+		return errors.Join(c.reveal(secret, rec, nil), fmt.Errorf("the old key was replaced; what became of it could not be read: %w", err))
+	}
+	return c.reveal(secret, rec, &old)
+}
+
+// reveal prints a new key, and what became of the old one.
+func (c *call) reveal(secret apikey.Secret, rec apikey.Record, old *apikey.Record) (err error) {
+	switch {
+	case c.json:
+		out := struct {
 			Key    string `json:"key"`
 			Record view   `json:"record"`
-		}{secret.Reveal(), viewOf(rec, c.now)})
-	} else if _, err = fmt.Fprintf(c.cfg.Stdout, "%s\n\n", secret.Reveal()); err == nil {
-		if err = c.printRecord(rec); err == nil {
-			fmt.Fprintln(c.cfg.Stderr, "This is the only time the key is shown.")
+			Old    *view  `json:"old,omitempty"`
+		}{Key: secret.Reveal(), Record: viewOf(rec, c.now)}
+		if old != nil {
+			v := viewOf(*old, c.now)
+			out.Old = &v
+		}
+		err = c.printJSON(out)
+	case c.quiet:
+		_, err = fmt.Fprintln(c.cfg.Stdout, secret.Reveal())
+	default:
+		if _, err = fmt.Fprintf(c.cfg.Stdout, "%s\n\n", secret.Reveal()); err == nil {
+			err = c.printRecord(rec)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("key %s was made and could not be shown; revoke it: %w", rec.ID, err)
+	}
+	if !c.json && !c.quiet {
+		c.say("This is the only time the key is shown.")
+	}
+	switch {
+	case old == nil || c.json:
+	case !old.RevokedAt.IsZero():
+		c.say("The old key %s is revoked now.", old.ID)
+	default:
+		c.say("The old key %s works until %s.", old.ID, when(old.ExpiresAt))
 	}
 	return nil
 }
@@ -423,18 +358,7 @@ func (c *call) list(ctx context.Context) error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(r apikey.Record) bool { return c.client != "" && r.ClientID != c.client })
-	if c.json {
-		views := make([]view, 0, len(all))
-		for _, r := range all {
-			views = append(views, viewOf(r, c.now))
-		}
-		return c.printJSON(views)
-	}
-	rows := [][]string{{"ID", "CLIENT", "STATE", "CREATED", "EXPIRES", "LAST USED", "SCOPES"}}
-	for _, r := range all {
-		rows = append(rows, []string{r.ID, r.ClientID, state(r, c.now), when(r.CreatedAt), when(r.ExpiresAt), when(r.LastUsedAt), strings.Join(r.Scopes, " ")})
-	}
-	return c.printTable(rows)
+	return c.printList(all)
 }
 
 func (c *call) show(ctx context.Context) error {
@@ -449,12 +373,54 @@ func (c *call) disable(ctx context.Context) error {
 	return c.step(ctx, func(ctx context.Context, id string) error { return c.keys.Disable(ctx, id, c.reason) })
 }
 
-// step takes one step and shows what became of the key.
-func (c *call) step(ctx context.Context, f func(context.Context, string) error) error {
-	if err := f(ctx, c.ids[0]); err != nil {
-		return err
+func (c *call) revoke(ctx context.Context) error {
+	if c.client != "" {
+		all, err := c.keys.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			if r.ClientID == c.client && r.RevokedAt.IsZero() {
+				c.ids = append(c.ids, r.ID)
+			}
+		}
+		if len(c.ids) == 0 {
+			return fmt.Errorf("%w: client %q has none that is not revoked", apikey.ErrNotFound, c.client)
+		}
 	}
-	return c.show(ctx)
+	return c.step(ctx, c.keys.Revoke)
+}
+
+// step takes one step with every key that was named and shows what became of them. One that fails does not keep the others.
+func (c *call) step(ctx context.Context, f func(context.Context, string) error) error {
+	var done []apikey.Record
+	var first error
+	failed := 0
+	for _, id := range c.ids {
+		var r apikey.Record
+		err := f(ctx, id)
+		if err == nil {
+			r, err = c.keys.Get(ctx, id)
+		}
+		switch {
+		case err == nil:
+			done = append(done, r)
+		case !c.many:
+			return err
+		default:
+			c.say("keyctl: %s: %s", id, clean(err.Error()))
+			first = cmp.Or(first, err)
+			failed++
+		}
+	}
+	if !c.many {
+		return c.print(done[0])
+	}
+	err := c.printList(done)
+	if first != nil {
+		err = errors.Join(err, fmt.Errorf("%d of %d keys failed, the first with %w", failed, len(c.ids), first))
+	}
+	return err
 }
 
 func (c *call) adopt(ctx context.Context) error {
@@ -491,6 +457,12 @@ func (c *call) sweep(ctx context.Context) error {
 			Dormant []string `json:"dormant"`
 		}
 		return errors.Join(err, c.printJSON(swept{append([]string{}, done.Expired...), append([]string{}, done.Dormant...)}))
+	}
+	if len(done.Expired)+len(done.Dormant) == 0 {
+		if err == nil {
+			c.say("There was nothing to sweep.")
+		}
+		return err
 	}
 	rows := [][]string{{"ID", "NOW"}}
 	for _, id := range done.Expired {
@@ -569,3 +541,6 @@ func (c *call) printJSON(v any) error {
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
+
+// say prints a line for people.
+func (c *call) say(format string, args ...any) { fmt.Fprintf(c.cfg.Stderr, format+"\n", args...) }

@@ -25,14 +25,15 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata fro
 
 // TestTranscripts replays the sessions in testdata and compares all that is printed. A line "$ command" is typed; what follows is
 // standard output, lines with "! " standard error, and "= N" the exit code when it is not 0. The commands are keyctl, whose standard
-// input stands behind <<<, and three of the test's own:
+// input stands behind <<<, and four of the test's own:
 //
 //	use N SCOPE ...   the server: somebody calls with the N-th key that was made, and needs these scopes
 //	wait 36h          time goes by
+//	env NAME=VALUE    sets a variable of keyctl's environment
 //	cat FILE          shows a file of the store's directory
 //
 // Time is that of a synctest bubble and begins at 2000-01-01; a keyctl takes a second. The N-th key's id is printed and typed as ID0000000001, its secret as
-// dots: so the transcripts also prove where a secret is printed.
+// dots: so the transcripts also prove where a secret is printed. KEY2 is the second key whole, when it is typed.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -45,7 +46,8 @@ func TestTranscripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				s := &session{t: t, dir: t.TempDir()}
+				s := &session{t: t, dir: t.TempDir(), env: map[string]string{"KEYCTL_PREFIX": "acme", "KEYCTL_ENV": "live"}}
+				s.env["KEYCTL_STORE"] = "file:" + filepath.Join(s.dir, "keys.json")
 				got := s.play(string(want))
 				if *update {
 					if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
@@ -73,6 +75,7 @@ func difference(want, got string) string {
 type session struct {
 	t    *testing.T
 	dir  string
+	env  map[string]string
 	ids  []string
 	keys []string
 }
@@ -100,12 +103,16 @@ func (s *session) play(script string) string {
 // oldKey is a key of another system. No scanner shall find one in this repository.
 const oldKey = "old-" + "7Qm2vXc9Lr4T" + "zW8pKd1YbN6s"
 
-var wholeKey = regexp.MustCompile(`acme_live_[0-9A-Za-z]{12}_[0-9A-Za-z]{36}`)
+var wholeKey = regexp.MustCompile(`[a-z]+_[a-z]+_[0-9A-Za-z]{12}_[0-9A-Za-z]{36}`)
 
 func (s *session) typed(line string) string {
-	line, input, _ := strings.Cut(strings.ReplaceAll(line, "OLDKEY", oldKey), " <<< ")
+	line = strings.ReplaceAll(line, "OLDKEY", oldKey)
 	for i, id := range s.ids {
 		line = strings.ReplaceAll(line, placeholder(i), id)
+	}
+	line, input, _ := strings.Cut(line, " <<< ")
+	for i, key := range s.keys {
+		line, input = strings.ReplaceAll(line, fmt.Sprint("KEY", i+1), key), strings.ReplaceAll(input, fmt.Sprint("KEY", i+1), key)
 	}
 	args := fields(line)
 	var stdout, stderr bytes.Buffer
@@ -122,6 +129,9 @@ func (s *session) typed(line string) string {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
+	case "env":
+		name, value, _ := strings.Cut(args[1], "=")
+		s.env[name] = value
 	case "cat":
 		b, err := os.ReadFile(filepath.Join(s.dir, args[1]))
 		if err != nil {
@@ -144,7 +154,7 @@ func (s *session) typed(line string) string {
 }
 
 func (s *session) getenv(name string) string {
-	return map[string]string{"KEYCTL_STORE": "file:" + filepath.Join(s.dir, "keys.json"), "KEYCTL_PREFIX": "acme", "KEYCTL_ENV": "live"}[name]
+	return s.env[name]
 }
 
 // fields splits a line at spaces, but not inside single quotes.
@@ -185,7 +195,7 @@ func (s *session) learn(stdout string) {
 
 // hide writes placeholders for what chance or the machine has made.
 func (s *session) hide(text string) string {
-	text = wholeKey.ReplaceAllStringFunc(text, func(k string) string { return k[:len("acme_live_")+12] + "_" + strings.Repeat(".", 36) })
+	text = wholeKey.ReplaceAllStringFunc(text, func(k string) string { return k[:len(k)-36] + strings.Repeat(".", 36) })
 	for i, id := range s.ids {
 		text = strings.ReplaceAll(text, id, placeholder(i))
 	}
@@ -244,23 +254,20 @@ func TestWrongUseIsExitCode2AndChangesNothing(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{}, {"nonsense"}, {"list"}, {"list", "-store", "keys.json"}, {"list", "-store", "mysql:x"}, {"list", "-store", "file:"}, {"list", store, "extra"},
-		{"show", store}, {"revoke", store, "a", "b"}, {"create", store, "-client", "a"}, {"create", store, "-prefix", "acme", "-client", "a"},
+		{"show", store}, {"revoke", store}, {"revoke", store, "a", "-client", "b"}, {"revoke", store, "-"}, {"rotate", store, "a", "b"}, {"disable", store}, {"create", store, "-client", "a"}, {"create", store, "-prefix", "acme", "-client", "a"},
 		{"create", store, "-prefix", "Acme", "-env", "live", "-client", "a"}, {"create", store, "-prefix", "acme", "-env", "live"},
 		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-scopes", "a b"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-expires", "soon"},
-		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-expires", "1999-01-01"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-addresses", "192.0.2.1"},
+		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-expires", "1999-01-01"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-addresses", "192.0.2.x"},
 		{"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-label", "owner"}, {"create", store, "-prefix", "acme", "-env", "live", "-client", "a", "-max-lifetime", "99999999d"},
 		{"list", store, "-nonsense"}, {"sweep", store, "-dormant", "1m"}, {"import", store, "-client", "a", "-format", "old", "-match", "sk-"},
 	} {
-		stdout, stderr, code := run(cli.Config{Stdin: strings.NewReader("x")}, args...)
+		stdout, stderr, code := run(cli.Config{Stdin: strings.NewReader("")}, args...)
 		if code != cli.Usage || stdout != "" || !strings.HasPrefix(stderr, "keyctl: ") {
 			t.Errorf("%q: exit code %d, %q, %q", args, code, stdout, stderr)
 		}
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the store was changed")
-	}
-	if stdout, _, code := run(cli.Config{}, "list", "-h"); code != cli.OK || !strings.Contains(stdout, "exit codes") {
-		t.Errorf("help: %d, %q", code, stdout)
 	}
 }
 
@@ -284,6 +291,21 @@ func TestAStoreThatFailsIsExitCode1(t *testing.T) {
 	}
 }
 
+func TestHelpListsTheStoresOfThisKeyctlAndNoPassword(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"create", "-h"}, {"list", "-nonsense"}, {"list", "-store", "x"}} {
+		var stdout, stderr bytes.Buffer
+		code := cli.Main(t.Context(), cli.Config{
+			Openers: map[string]cli.Opener{"sqlite": nil, "postgres": nil}, Stdout: &stdout, Stderr: &stderr,
+			Getenv: func(string) string { return "postgres:user:" + "hunter2@host" },
+		}, args)
+		if all := stdout.String() + stderr.String(); strings.Contains(all, "hunter2") {
+			t.Errorf("%q prints a password: %s", args, all)
+		} else if code == cli.OK && !strings.Contains(all, "file:PATH or postgres:ADDRESS or sqlite:ADDRESS") {
+			t.Errorf("%q: %s", args, all)
+		}
+	}
+}
+
 // broken is a pipe whose reader has gone.
 type broken struct{}
 
@@ -296,6 +318,29 @@ func TestAKeyThatCouldNotBeShownIsNamed(t *testing.T) {
 	b, _ := mem.Load(context.Background(), "")
 	if code != cli.Failed || len(b.Records) != 1 || !strings.Contains(stderr, b.Records[0].ID) || strings.Contains(stderr, "acme_live_") {
 		t.Errorf("%d, %q", code, stderr)
+	}
+}
+
+// forgetful is a store that fails from the n-th Get on.
+type forgetful struct {
+	*apikey.MemoryStore
+	gets int
+}
+
+func (s *forgetful) Get(ctx context.Context, id string) (apikey.Record, error) {
+	if s.gets--; s.gets < 0 {
+		return apikey.Record{}, errors.New("connection lost")
+	}
+	return s.MemoryStore.Get(ctx, id)
+}
+
+func TestANewKeyIsShownAlthoughTheOldOneCannotBeReadAnyMore(t *testing.T) {
+	s := &forgetful{apikey.NewMemoryStore(), 2} // what a rotation needs
+	cfg := cli.Config{Openers: map[string]cli.Opener{"m": func(context.Context, string, bool) (apikey.Store, func() error, error) { return s, nil, nil }}}
+	stdout, _, _ := run(cfg, "create", "-store", "m:x", "-prefix", "acme", "-env", "live", "-client", "a", "-quiet")
+	stdout, stderr, code := run(cfg, "rotate", strings.TrimSpace(stdout), "-store", "m:x", "-quiet")
+	if code != cli.Failed || !wholeKey.MatchString(stdout) || !strings.Contains(stderr, "connection lost") {
+		t.Errorf("%d, %q, %q", code, stdout, stderr)
 	}
 }
 

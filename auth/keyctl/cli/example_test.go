@@ -2,9 +2,12 @@ package cli_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"os"
 
 	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/auth/apikey/sqlstore"
 	"github.com/mantlet-go/mantlet/auth/keyctl/cli"
 )
 
@@ -19,6 +22,25 @@ func ExampleMain() {
 	code := cli.Main(context.Background(), cli.Config{Openers: openers}, []string{"list", "-store", "mine:somewhere"})
 	fmt.Println("exit code", code)
 	// Output:
-	// ID  CLIENT  STATE  CREATED  EXPIRES  LAST USED  SCOPES
+	// KEY  CLIENT  STATE  CREATED  EXPIRES  LAST USED  SCOPES
 	// exit code 0
+}
+
+// A keyctl for PostgreSQL. The program imports the driver, for instance _ "github.com/jackc/pgx/v5/stdlib".
+//
+//	KEYCTL_STORE='postgres:host=db user=keys dbname=keys' keyctl list
+func ExampleMain_database() {
+	open := func(ctx context.Context, dsn string, create bool) (apikey.Store, func() error, error) {
+		db, err := sql.Open("pgx", dsn)
+		if err != nil {
+			return nil, nil, err
+		}
+		store, err := sqlstore.New(ctx, sqlstore.Config{DB: db, Dialect: sqlstore.PostgreSQL, SkipMigrations: !create})
+		if err != nil {
+			db.Close()
+			return nil, nil, err
+		}
+		return store, db.Close, nil
+	}
+	os.Exit(cli.Main(context.Background(), cli.Config{Openers: map[string]cli.Opener{"postgres": open}}, os.Args[1:]))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 // view is a record as -json shows it: without the hash, which is nobody's business.
 type view struct {
 	ID             string            `json:"id"`
+	Head           string            `json:"head,omitempty"`
 	ClientID       string            `json:"client_id"`
 	State          string            `json:"state"`
 	Tenant         string            `json:"tenant,omitempty"`
@@ -40,7 +42,7 @@ type view struct {
 
 func viewOf(r apikey.Record, now time.Time) view {
 	return view{
-		ID: r.ID, ClientID: r.ClientID, State: state(r, now), Tenant: r.Tenant, Plan: r.Plan, Scopes: r.Scopes, Roles: r.Roles, Models: r.Models,
+		ID: r.ID, Head: r.Head, ClientID: r.ClientID, State: state(r, now), Tenant: r.Tenant, Plan: r.Plan, Scopes: r.Scopes, Roles: r.Roles, Models: r.Models,
 		Addresses: r.Addresses, Labels: r.Labels, CreatedAt: r.CreatedAt, NotBefore: r.NotBefore, ExpiresAt: r.ExpiresAt, DisabledAt: r.DisabledAt,
 		DisabledReason: r.DisabledReason, RevokedAt: r.RevokedAt, Predecessor: r.Predecessor, Successor: r.Successor, Format: r.Foreign,
 		LastUsedAt: r.LastUsedAt, UsedScopes: r.UsedScopes,
@@ -59,7 +61,7 @@ func state(r apikey.Record, now time.Time) string {
 	case r.NotBefore.After(now):
 		return "not yet"
 	case r.Successor != "":
-		return "replaced" // and works until the end of the overlap
+		return "overlap" // it was rotated, and works until it expires
 	}
 	return "active"
 }
@@ -72,12 +74,15 @@ func (c *call) print(r apikey.Record) error {
 }
 
 func (c *call) printRecord(r apikey.Record) error {
-	rows := [][]string{{"id", r.ID}, {"client", r.ClientID}, {"state", state(r, c.now)}}
+	rows := [][]string{{"id", r.ID}}
 	add := func(name, value string) {
 		if value != "" {
 			rows = append(rows, []string{name, value})
 		}
 	}
+	add("key", begins(r))
+	add("client", r.ClientID)
+	add("state", state(r, c.now))
 	add("tenant", r.Tenant)
 	add("plan", r.Plan)
 	add("scopes", strings.Join(r.Scopes, " "))
@@ -124,6 +129,29 @@ func orNone(s string) string {
 	return s
 }
 
+// begins is how the key begins, as people find it in logs and leaks; an imported one has only its id to be called by.
+func begins(r apikey.Record) string {
+	if r.Head == "" {
+		return ""
+	}
+	return r.Head + "_" + r.ID
+}
+
+func (c *call) printList(all []apikey.Record) error {
+	if c.json {
+		views := make([]view, 0, len(all))
+		for _, r := range all {
+			views = append(views, viewOf(r, c.now))
+		}
+		return c.printJSON(views)
+	}
+	rows := [][]string{{"KEY", "CLIENT", "STATE", "CREATED", "EXPIRES", "LAST USED", "SCOPES"}}
+	for _, r := range all {
+		rows = append(rows, []string{cmp.Or(begins(r), r.ID), r.ClientID, state(r, c.now), when(r.CreatedAt), when(r.ExpiresAt), when(r.LastUsedAt), strings.Join(r.Scopes, " ")})
+	}
+	return c.printTable(rows)
+}
+
 func (c *call) printTable(rows [][]string) error {
 	w := tabwriter.NewWriter(c.cfg.Stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -142,7 +170,7 @@ func when(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04")
+	return t.UTC().Format("2006-01-02 15:04Z")
 }
 
 // clean escapes what would do something to a terminal or look like another line.

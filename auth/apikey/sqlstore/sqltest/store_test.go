@@ -179,6 +179,20 @@ func TestAnOldSchemaIsBroughtUpToDateWithItsKeys(t *testing.T) {
 	})
 }
 
+func TestADatabaseWithoutTablesIsToldFromOneThatIsAway(t *testing.T) {
+	onEach(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		cfg := sqlstore.Config{DB: db, Dialect: d.dialect, Table: d.table, SkipMigrations: true}
+		if _, err := sqlstore.New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), d.table) || !strings.Contains(err.Error(), "run keyctl init") {
+			t.Errorf("no tables: %v", err)
+		}
+		db.Close()
+		if _, err := sqlstore.New(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "keyctl init") {
+			t.Errorf("no database: %v", err)
+		}
+	})
+}
+
 func TestManyProcessesMayStartOnAnEmptyDatabase(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		var wg sync.WaitGroup

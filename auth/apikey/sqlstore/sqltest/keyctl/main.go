@@ -1,4 +1,5 @@
-// Command keyctl is auth/keyctl with two databases: the pattern for one with your own.
+// Command keyctl is auth/keyctl with two databases: the pattern for one with your own. It stands in a module that is not published, so copy this
+// file into yours.
 //
 //	KEYCTL_STORE='postgres:host=db user=keys dbname=keys' keyctl list
 package main

@@ -43,9 +43,11 @@ func session(t *testing.T, store string) {
 		if code != want {
 			t.Fatalf("keyctl %q: exit code %d: %s", args, code, stderr.String())
 		}
-		return stdout.String()
+		return stdout.String() + stderr.String()
 	}
-	keyctl(cli.Failed, "list") // no tables yet, and list makes none
+	if got := keyctl(cli.Failed, "list"); !strings.Contains(got, "run keyctl init") { // no tables yet, and list makes none
+		t.Error(got)
+	}
 	keyctl(cli.OK, "init")
 	var made struct{ Key string }
 	if err := json.Unmarshal([]byte(keyctl(cli.OK, "create", "-client", "a", "-json")), &made); err != nil {
@@ -56,7 +58,7 @@ func session(t *testing.T, store string) {
 		t.Fatal(err)
 	}
 	keyctl(cli.OK, "rotate", info.ID, "-overlap", "1h")
-	if got := keyctl(cli.OK, "show", info.ID); !strings.Contains(got, "replaced") {
+	if got := keyctl(cli.OK, "show", info.ID); !strings.Contains(got, "overlap") {
 		t.Error(got)
 	}
 	keyctl(cli.OK, "revoke", info.ID)

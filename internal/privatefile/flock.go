@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package apikey
+package privatefile
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// lockFile takes an exclusive advisory lock on the named file, which it creates if need be, and waits for it until ctx ends.
+// Lock takes an exclusive advisory lock on the named file, which it creates if need be, and waits for it until ctx ends.
 // The kernel gives the lock back when the process dies. The file stays: removing it would let two writers lock two files.
-func lockFile(ctx context.Context, name string) (unlock func(), err error) {
+func Lock(ctx context.Context, name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -36,9 +36,9 @@ func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 	}
 }
 
-// openFile opens a file to read it. A pipe that was put in its place since it was looked at would make a plain open wait for a writer,
+// open opens a file to read it. A pipe that was put in its place since it was looked at would make a plain open wait for a writer,
 // and every request with it.
-func openFile(name string) (*os.File, error) {
+func open(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
