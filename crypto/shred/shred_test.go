@@ -396,6 +396,32 @@ func TestTombstonesAppliedToAnOldStoreKeepTheShreddedDead(t *testing.T) {
 	}
 }
 
+func TestTombstonesAreCopiedFromStoreToStore(t *testing.T) {
+	stores(t, func(t *testing.T, from, _ shred.Store) {
+		ring, alias, to := newRing(t), seal.GenerateKey(), shred.NewMemoryStore()
+		a, b := must(shred.New(shred.Config{Store: from, Ring: ring, AliasKey: alias})), must(shred.New(shred.Config{Store: to, Ring: ring, AliasKey: alias}))
+		box := must(b.Seal(t.Context(), nil, nil, of("0")))
+		var proofs []shred.Tombstone
+		for i := range 10 {
+			proofs = append(proofs, must(a.Shred(t.Context(), who(fmt.Sprint(i)))))
+		}
+		if n, err := shred.CopyTombstones(t.Context(), to, from); n != 10 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		if n, err := shred.CopyTombstones(t.Context(), to, from); n != 0 || err != nil {
+			t.Errorf("again: %d, %v", n, err)
+		}
+		if _, err := b.Open(t.Context(), nil, box, of("0")); !errors.Is(err, shred.ErrShredded) {
+			t.Error(err)
+		}
+		for i, p := range proofs[1:] {
+			if got := must(b.Proof(t.Context(), who(fmt.Sprint(i+1)))); got != p {
+				t.Errorf("%v, want %v", got, p)
+			}
+		}
+	})
+}
+
 func TestAnOldKeyCopiedBackIsRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "subjects")
 	store := must(shred.NewFileStore(shred.FileConfig{Dir: dir, Create: true}))

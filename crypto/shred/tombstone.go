@@ -180,6 +180,24 @@ func Apply(ctx context.Context, store Store, tombstones []Tombstone) (applied in
 	return applied, nil
 }
 
+// CopyTombstones brings all tombstones of a store into another one: of the live store into one that was restored, or of a replica into
+// another. It returns how many subjects were not shredded in to before.
+func CopyTombstones(ctx context.Context, to, from Store) (applied int, err error) {
+	for r, err := range records(ctx, from, true) {
+		if err != nil {
+			return applied, err
+		}
+		_, fresh, err := bury(ctx, to, Record{Alias: r.Alias, Key: r.Key, Shredded: r.Shredded, Counter: r.Counter})
+		if err != nil {
+			return applied, err
+		}
+		if fresh {
+			applied++
+		}
+	}
+	return applied, nil
+}
+
 // bury writes a tombstone over whatever the store has, and returns the one that is there then. gone says what the tombstone is like; without
 // a Key, it gets that of the key that it destroys.
 func bury(ctx context.Context, store Store, gone Record) (r Record, fresh bool, err error) {

@@ -1,0 +1,110 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mantlet-go/mantlet/crypto/backup"
+	"github.com/mantlet-go/mantlet/crypto/seal"
+)
+
+func Example() {
+	ctx := context.Background()
+	home, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(home)
+	keys := filepath.Join(home, "keys")
+	if err := errors.Join(os.Mkdir(keys, 0o700), os.WriteFile(filepath.Join(keys, "api.json"), []byte("{}"), 0o600)); err != nil {
+		log.Fatal(err)
+	}
+
+	key := seal.GenerateKey() // once; then keep key.Reveal() where the backups are not
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	safe, err := backup.New(backup.Config{Ring: ring, Label: "acme gateway"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	name := filepath.Join(home, "17.backup")
+	_, err = safe.WriteFile(ctx, name, backup.Set{Counter: 17, Sources: []backup.Source{{Name: "keys", Path: keys}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	file, err := os.Open(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	report, err := safe.Verify(ctx, file, backup.Guard{Newest: 17})
+	fmt.Println(report.Files, "file,", report.Bytes, "bytes,", err)
+
+	_, _ = file.Seek(0, 0)
+	_, err = safe.Restore(ctx, file, backup.Target{Dir: filepath.Join(home, "restored"), Guard: backup.Guard{Newest: 18}})
+	fmt.Println(err)
+	_, _ = file.Seek(0, 0)
+	_, err = safe.Restore(ctx, file, backup.Target{Dir: filepath.Join(home, "restored"), Guard: backup.Guard{Newest: 17}})
+	text, _ := os.ReadFile(filepath.Join(home, "restored", "keys", "api.json"))
+	fmt.Printf("%s %v\n", text, err)
+	// Output:
+	// 1 file, 2 bytes, <nil>
+	// backup: older than the newest known one: its counter is 17, and 18 is known
+	// {} <nil>
+}
+
+func ExampleFailure() {
+	err := error(&backup.Failure{Kind: backup.ErrHash, Name: "keys/api.json"})
+	var failure *backup.Failure
+	if errors.As(err, &failure) {
+		fmt.Println(failure.Kind == backup.ErrHash, failure.Name)
+	}
+	// Output: true keys/api.json
+}
+
+// A drill every day, and an alarm when none has succeeded for three.
+func ExampleSchedule() {
+	drill := func(ctx context.Context) (backup.Report, error) {
+		return backup.Report{Counter: 17}, nil // Ledger.Next, Safe.WriteFile, Safe.Verify, Ledger.Note
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	schedule, err := backup.NewSchedule(backup.ScheduleConfig{
+		Every: 24 * time.Hour, AlertAfter: 72 * time.Hour, Drill: drill,
+		OnDrill: func(d backup.Drill) { fmt.Println("drill of", d.Report.Counter, d.Err); cancel() },
+		OnAlert: func(a backup.Alert) { fmt.Println("no drill has succeeded since", a.Since) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(schedule.Run(ctx))
+	// Output:
+	// drill of 17 <nil>
+	// context canceled
+}
+
+func ExampleLedger() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ledger, err := backup.NewLedger(filepath.Join(dir, "ledger"), "acme gateway")
+	if err != nil {
+		log.Fatal(err)
+	}
+	counter, err := ledger.Next(context.Background()) // for Set.Counter
+	fmt.Println(counter, err)
+	known, err := ledger.Load() // for Guard.Newest, and ScheduleConfig.LastSuccess
+	fmt.Println(known.Counter, known.Verified.IsZero(), err)
+	// Output:
+	// 1 <nil>
+	// 1 true <nil>
+}
