@@ -89,13 +89,14 @@ type Set struct {
 type Report struct {
 	Label             string    `json:"label"`
 	Counter           uint64    `json:"counter"`
-	Time              time.Time `json:"time"`                  // of the backup
+	Time              time.Time `json:"time,omitzero"`         // of the backup
 	Key               seal.ID   `json:"key"`                   // that it is under
 	Dirs              int64     `json:"dirs"`                  //
 	Files             int64     `json:"files"`                 //
 	Bytes             int64     `json:"bytes"`                 // of content
 	Keys              []seal.ID `json:"keys"`                  // with a canary in the backup; Verify and Restore: that opened
 	Unavailable       []seal.ID `json:"unavailable,omitempty"` // whose canary did not open
+	Stores            int       `json:"stores,omitempty"`      // of subjects (shred.FileStore) in the backup
 	Tombstones        int       `json:"tombstones"`            // of Set.Tombstones
 	Applied           int       `json:"applied"`               // by Restore: how many subjects were alive in the backup and are shredded now
 	Checkpoint        bool      `json:"checkpoint"`            // the backup has one
@@ -269,6 +270,7 @@ func (b *writer) header() error {
 	cfg := &b.s.cfg
 	h := header{Format: formatName, Version: formatVersion, Label: cfg.Label, Counter: b.set.Counter, Time: stamp(time.Now()), Canaries: [][]byte{}, Checkpoint: b.set.Checkpoint, Tombstones: b.set.Tombstones}
 	seen := make(map[seal.ID]bool)
+	b.report.Keys = []seal.ID{}
 	for _, ring := range cfg.Needs {
 		for _, key := range ring.Keys() {
 			if seen[key.ID] || key.State == seal.Disabled || key.State == seal.Destroyed {
@@ -340,7 +342,7 @@ func (b *writer) dir(root *os.Root, inside, name string, info fs.FileInfo) error
 	}
 	b.report.Dirs++
 	b.s.each(File{Name: name, Dir: true, Mode: info.Mode().Perm(), Time: e.Time})
-	d, err := root.Open(inside)
+	d, err := root.OpenFile(inside, readOnly, 0)
 	if err != nil {
 		return err
 	}
@@ -424,6 +426,9 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	b.report.Files++
+	if path.Base(name) == shred.FileStoreMarker {
+		b.report.Stores++
+	}
 	sum := hash.Sum(nil)
 	b.s.each(File{Name: name, Mode: opened.Mode().Perm(), Time: e.Time, Size: e.Size, SHA256: [32]byte(sum), Grown: grown})
 	return b.out.write(sum)

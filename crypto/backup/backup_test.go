@@ -210,6 +210,9 @@ func TestACutIsDetectedAndNamedWhereItCanBeTold(t *testing.T) {
 		if !errors.Is(err, backup.ErrTruncated) && !errors.Is(err, backup.ErrDecrypt) {
 			t.Errorf("%d of %d bytes: %v", n, len(stream), err)
 		}
+		if errors.Is(err, backup.ErrTruncated) && errors.Is(err, backup.ErrDecrypt) {
+			t.Errorf("%d of %d bytes: %v is two kinds", n, len(stream), err)
+		}
 		// In the first chunk nothing was said of what must come, and in the last one a cut looks like a change.
 		if known := n <= 60 || n >= seal.StreamOverhead+16400 && n < len(stream)-10_000; known && !errors.Is(err, backup.ErrTruncated) {
 			t.Errorf("%d of %d bytes: %v, want ErrTruncated", n, len(stream), err)
@@ -656,6 +659,14 @@ func TestWhoWasShreddedStaysSoAfterARestore(t *testing.T) {
 		to := filepath.Join(t.TempDir(), "to")
 		report, err := s.Restore(t.Context(), bytes.NewReader(stream), backup.Target{Dir: to, Tombstones: []shred.Tombstone{proof}})
 		if names := alive(to); err != nil || names != "bob carol dave " || report.Applied != 1 {
+			t.Errorf("alive: %s, %+v, %v", names, report, err)
+		}
+	})
+	t.Run("elsewhere than the live store", func(t *testing.T) {
+		to := filepath.Join(t.TempDir(), "to")
+		use := must(shred.NewFileStore(shred.FileConfig{Dir: filepath.Join(live, "subjects")}))
+		report, err := s.Restore(t.Context(), bytes.NewReader(stream), backup.Target{Dir: to, Live: []shred.Store{use}})
+		if names := alive(to); err != nil || names != "bob carol dave " || report.Applied != 1 || report.Stores != 1 {
 			t.Errorf("alive: %s, %+v, %v", names, report, err)
 		}
 	})

@@ -31,6 +31,8 @@
 //
 //   - A file that is written meanwhile is an error (ErrChanged), but two files are not of one moment. Back up a snapshot or a dump
 //     of what must be consistent, such as a database. Files that only grow are taken as they were at first: Set.AppendOnly.
+//   - What was withdrawn since the newest backup is back after its restore: an API key that was revoked, say. Tombstones are for subjects only.
+//     Withdraw it again, from the audit log, before anybody uses what was restored.
 //   - Owners, groups, hard links, extended attributes and holes in files are not kept. What is restored belongs to who restores.
 //   - The size of a backup tells that of its content to some 16 KiB.
 //   - Whoever can delete backups can delete them, and only the counter of the newest one, kept elsewhere (a Ledger), tells that an old one is old.

@@ -102,6 +102,9 @@ func ExampleLedger() {
 	}
 	counter, err := ledger.Next(context.Background()) // for Set.Counter
 	fmt.Println(counter, err)
+	if err := ledger.Note(context.Background(), counter, time.Time{}); err != nil { // when the backup is made
+		log.Fatal(err)
+	}
 	known, err := ledger.Load() // for Guard.Newest, and ScheduleConfig.LastSuccess
 	fmt.Println(known.Counter, known.Verified.IsZero(), err)
 	// Output:

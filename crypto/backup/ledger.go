@@ -20,8 +20,10 @@ type Ledger struct{ path, label string }
 
 // Entry is what a Ledger remembers.
 type Entry struct {
-	// Counter is the highest one that was given out or seen. Zero means none.
+	// Counter is that of the newest backup: the highest one that was noted. Zero means none.
 	Counter uint64
+	// Issued is the highest one that was given out. A backup under it may have failed.
+	Issued uint64
 	// Verified is when a drill has succeeded last. Zero means never.
 	Verified time.Time
 }
@@ -31,6 +33,7 @@ type ledgerFile struct {
 	Version  int       `json:"version"`
 	Label    string    `json:"label"`
 	Counter  uint64    `json:"counter"`
+	Issued   uint64    `json:"issued"`
 	Verified time.Time `json:"verified,omitzero"`
 }
 
@@ -73,26 +76,28 @@ func parseLedger(data []byte, label string) (Entry, error) {
 	if err := canonical.Unmarshal(bytes.TrimSuffix(data, []byte("\n")), &f); err != nil {
 		return Entry{}, fmt.Errorf("it %w", err)
 	}
-	if f.Format != "mantlet-backup-ledger" || f.Version != 1 || f.Counter > maxCount || !f.Verified.IsZero() && !sane(f.Verified) {
+	if f.Format != "mantlet-backup-ledger" || f.Version != 1 || f.Counter > f.Issued || f.Issued > maxCount || !f.Verified.IsZero() && !sane(f.Verified) {
 		return Entry{}, errors.New("it is not of format mantlet-backup-ledger version 1")
 	}
 	if f.Label != label {
 		return Entry{}, fmt.Errorf("it is that of another label, %q", clip(f.Label))
 	}
-	return Entry{f.Counter, f.Verified}, nil
+	return Entry{f.Counter, f.Issued, f.Verified}, nil
 }
 
-// Next gives out the counter of a new backup, and remembers it. Nobody gets the same one.
+// Next gives out the counter of a new backup. Nobody gets the same one. Note it when the backup is made: one that failed makes no other
+// one old.
 func (l *Ledger) Next(ctx context.Context) (uint64, error) {
-	e, err := l.change(ctx, func(e *Entry) { e.Counter++ })
-	return e.Counter, err
+	e, err := l.change(ctx, func(e *Entry) { e.Issued++ })
+	return e.Issued, err
 }
 
-// Note remembers the counter of a backup that was verified or restored, if it is a higher one, and the time of a drill that succeeded, if
+// Note remembers the counter of a backup that was made, verified or restored, if it is a higher one, and the time of a drill that succeeded, if
 // verified is not zero and later.
 func (l *Ledger) Note(ctx context.Context, counter uint64, verified time.Time) error {
 	_, err := l.change(ctx, func(e *Entry) {
 		e.Counter = max(e.Counter, counter)
+		e.Issued = max(e.Issued, counter)
 		if !verified.IsZero() && stamp(verified).After(e.Verified) {
 			e.Verified = stamp(verified)
 		}
@@ -117,10 +122,10 @@ func (l *Ledger) change(ctx context.Context, f func(*Entry)) (Entry, error) {
 	if f(&e); e == before {
 		return e, nil
 	}
-	if e.Counter > maxCount {
+	if e.Issued > maxCount {
 		return Entry{}, l.about(errors.New("its counter is at the end"))
 	}
-	data, err := json.Marshal(ledgerFile{"mantlet-backup-ledger", 1, l.label, e.Counter, e.Verified})
+	data, err := json.Marshal(ledgerFile{"mantlet-backup-ledger", 1, l.label, e.Counter, e.Issued, e.Verified})
 	if err != nil {
 		return Entry{}, l.about(err)
 	}

@@ -39,8 +39,11 @@ type Target struct {
 	// Replace allows that Dir exists. It is renamed to Report.Previous, and stays there until you remove it. False means ErrExists.
 	Replace bool
 	// Tombstones are of subjects who were shredded since the backup, from the audit log, say, beside those in the backup and those in a
-	// shred.FileStore that is replaced. They must be known to be genuine: see shred.Subjects.Check.
+	// shred.FileStore that is replaced, under the same name below Dir. They must be known to be genuine: see shred.Subjects.Check.
 	Tombstones []shred.Tombstone
+	// Live are stores that are in use, and whose tombstones are applied too: where the store of the backup is not below Dir, or is no
+	// shred.FileStore.
+	Live []shred.Store
 	// Apply applies tombstones to what was staged in a directory, where it lies under the names of the sources, when it is not a shred.FileStore: to a dump of
 	// a database. It is called once, before anything is renamed, if there are any tombstones in the backup or here. An error of it ends the restore. Nil means that
 	// there is no such store; tombstones for which there is no store at all are ErrTombstones then.
@@ -178,6 +181,12 @@ func (b *reader) buryAll(stage string, all []shred.Tombstone, t *Target) error {
 		if b.report.Applied += n; err != nil {
 			return err
 		}
+		for _, live := range t.Live {
+			n, err := shred.CopyTombstones(b.ctx, store, live)
+			if b.report.Applied += n; err != nil {
+				return err
+			}
+		}
 	}
 	if t.Replace {
 		if err := b.copyTombstones(stage, t.Dir); err != nil {
@@ -289,9 +298,9 @@ func (b *reader) read(r io.Reader, to sink) error {
 			err = e
 		}
 	}
-	if err = classify(err); errors.Is(err, ErrDecrypt) && in.over && in.n < b.least() {
-		// What was authentic says that more must come than there is.
-		err = &Failure{ErrTruncated, "", err}
+	err = classify(err)
+	if f, ok := err.(*Failure); ok && f.Kind == ErrDecrypt && in.over && in.n < b.least() {
+		f.Kind = ErrTruncated // what was authentic says that more must come than there is
 	}
 	return err
 }
@@ -353,7 +362,7 @@ func (b *reader) header(h *header) error {
 		return invalid("", "%w", err)
 	}
 	b.report.Label, b.report.Counter, b.report.Time = h.Label, h.Counter, h.Time
-	b.report.Tombstones, b.report.Checkpoint = len(h.Tombstones), len(h.Checkpoint) > 0
+	b.report.Tombstones, b.report.Checkpoint, b.report.Keys = len(h.Tombstones), len(h.Checkpoint) > 0, []seal.ID{}
 	b.tombstones = h.Tombstones
 	if h.Counter < b.guard.Newest {
 		if b.report.RolledBack = b.guard.AllowRollback; !b.guard.AllowRollback {
@@ -425,6 +434,7 @@ func (b *reader) entry(e *entry, dir bool, to sink, buf []byte) error {
 			return invalid(e.Name, "it has more than %d stores of subjects", maxStores)
 		}
 		b.stores = append(b.stores, path.Dir(e.Name))
+		b.report.Stores = len(b.stores)
 	}
 	return b.file(e, to, buf)
 }

@@ -153,7 +153,7 @@ func TestALedgerGivesEachCounterOnceAndRemembersTheHighest(t *testing.T) {
 		all[n] = true
 	}
 	l := must(backup.NewLedger(path, label))
-	if e := must(l.Load()); len(all) != 100 || !all[1] || !all[100] || e.Counter != 100 || !e.Verified.IsZero() {
+	if e := must(l.Load()); len(all) != 100 || !all[1] || !all[100] || e.Issued != 100 || e.Counter != 0 || !e.Verified.IsZero() {
 		t.Errorf("%d counters, %+v", len(all), e)
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -172,11 +172,11 @@ func TestALedgerGivesEachCounterOnceAndRemembersTheHighest(t *testing.T) {
 }
 
 func FuzzParseLedger(f *testing.F) {
-	f.Add([]byte(`{"format":"mantlet-backup-ledger","version":1,"label":"acme gateway","counter":17,"verified":"2026-01-02T03:04:05Z"}` + "\n"))
-	f.Add([]byte(`{"format":"mantlet-backup-ledger","version":1,"label":"acme gateway","counter":0}`))
+	f.Add([]byte(`{"format":"mantlet-backup-ledger","version":1,"label":"acme gateway","counter":17,"issued":18,"verified":"2026-01-02T03:04:05Z"}` + "\n"))
+	f.Add([]byte(`{"format":"mantlet-backup-ledger","version":1,"label":"acme gateway","counter":0,"issued":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := backup.ParseLedger(data, label)
-		if err == nil && (e.Counter > 1<<62 || !strings.Contains(string(data), `"label":"acme gateway"`)) {
+		if err == nil && (e.Issued > 1<<62 || e.Counter > e.Issued || !strings.Contains(string(data), `"label":"acme gateway"`)) {
 			t.Errorf("%q: %+v", data, e)
 		}
 	})

@@ -235,8 +235,19 @@ func (s *FileStore) write(r Record, counter uint64) error {
 	if err := privatefile.Replace(name+goneSuffix, data); err != nil {
 		return err
 	}
-	if err := os.Remove(name + keySuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// A process that died while it wrote the key has left its file behind.
+	entries, err := os.ReadDir(filepath.Dir(name))
+	if err != nil {
 		return err
+	}
+	for _, e := range entries {
+		key := filepath.Base(name) + keySuffix
+		if n := e.Name(); n != key && (!strings.HasPrefix(n, "."+key+".") || !strings.HasSuffix(n, ".tmp")) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(filepath.Dir(name), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return privatefile.SyncDir(filepath.Dir(name))
 }

@@ -242,7 +242,7 @@ func TestATrustedCacheEndsAfterItsTime(t *testing.T) {
 		}
 		time.Sleep(30*time.Second - 1)
 		must(other.Open(t.Context(), nil, box, of("alice"))) // as configured
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, err := other.Open(t.Context(), nil, box, of("alice")); !errors.Is(err, shred.ErrShredded) {
 			t.Errorf("another process a minute after it has asked: %v", err)
 		}
@@ -439,6 +439,22 @@ func TestAnOldKeyCopiedBackIsRemoved(t *testing.T) {
 	}
 	if _, err := os.Stat(key); err == nil {
 		t.Error("it is still there")
+	}
+}
+
+func TestShredRemovesWhatADyingWriterHasLeft(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sub[j]ects*") // no pattern, whatever it looks like
+	store := must(shred.NewFileStore(shred.FileConfig{Dir: dir, Create: true}))
+	s := newSubjects(t, func(c *shred.Config) { c.Store = store })
+	must(s.Seal(t.Context(), nil, nil, of("alice")))
+	name := must(s.Alias(who("alice"))).String()
+	key := must(os.ReadFile(filepath.Join(dir, name[:2], name+".key")))
+	if err := os.WriteFile(filepath.Join(dir, name[:2], "."+name+".key.123.tmp"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(s.Shred(t.Context(), who("alice")))
+	if list := must(os.ReadDir(filepath.Join(dir, name[:2]))); len(list) != 1 || list[0].Name() != name+".gone" {
+		t.Errorf("%v", list)
 	}
 }
 

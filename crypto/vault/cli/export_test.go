@@ -1,0 +1,4 @@
+package cli
+
+// DecodeRing reads a ring file.
+var DecodeRing = decodeRing
