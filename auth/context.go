@@ -6,9 +6,9 @@ import (
 	"github.com/mantlet-go/mantlet/internal/exchange"
 )
 
-// NewContext returns a context in which p is the caller, for this room and for every other room inside: limits, audit and
-// the handler see p whatever a [Gate] further out found. A Gate further in has the last word again. It is the door for authentication done elsewhere, and for tests.
-// A nil p makes the request anonymous again: it then has no caller, for no room.
+// NewContext returns a context in which p is the caller, for this room and for every other room inside: limits, audit and the handler see p
+// whatever a [Gate] further out found. A Gate further in has the last word again. It is the door for authentication done elsewhere, and for
+// tests. A nil p makes the request anonymous again: it then has no caller, for no room.
 func NewContext(ctx context.Context, p *Principal) context.Context {
 	if p == nil {
 		return exchange.WithoutCaller(ctx)

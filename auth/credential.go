@@ -84,9 +84,9 @@ func inAuthorization(v string) Credential {
 	return Credential{Source: source, Value: value}
 }
 
-// StripCredentials deletes from h every header that [CredentialOf] looks at, in any spelling a server behind may read as the same
-// name, the proofs that go with them (DPoP, Client-Cert of RFC 9440), and cookies. A reverse proxy behind a Gate calls it on the outgoing header: the caller's credential is for this service,
-// not for the one behind it.
+// StripCredentials deletes from h every header that [CredentialOf] looks at, in any spelling a server behind may read as the same name, the
+// proofs that go with them (DPoP, Client-Cert of RFC 9440), and cookies. A reverse proxy behind a Gate calls it on the outgoing header: the
+// caller's credential is for this service, not for the one behind it.
 func StripCredentials(h http.Header) {
 	for name := range h {
 		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {

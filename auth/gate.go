@@ -31,9 +31,10 @@ type Config struct {
 	// Scopes are demanded of every request. Empty means that being authenticated is enough; see also [Gate.Require]. New
 	// refuses what is no scope-token, a blank string too.
 	Scopes []string
-	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed, for keys that are bound to addresses and for
-	// the lock-out. Name the proxies in front, or one client's failures lock out all that come through them. Empty means nobody: the client is whoever opened the connection. Inside a pipeline the first room that names trusted
-	// proxies decides for all. New refuses a prefix of length 0: it would let every client choose its address.
+	// TrustedProxies are the peers whose X-Forwarded-For or Forwarded header is believed, for keys that are bound to addresses and for the
+	// lock-out. Name the proxies in front, or one client's failures lock out all that come through them. Empty means nobody: the client is
+	// whoever opened the connection. Inside a pipeline the first room that names trusted proxies decides for all. New refuses a prefix of
+	// length 0: it would let every client choose its address.
 	TrustedProxies []netip.Prefix
 	// MaxBody is how many bytes of a request body [Gate.ModelHandler] reads when no room before it did. Zero means 4 MiB.
 	MaxBody int64

@@ -118,11 +118,12 @@ func (g *Gate) known(x *exchange.Exchange, r *http.Request) *Principal {
 	return f.p
 }
 
-// BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]:
-// the operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands
-// it to needs, which must not keep or change it; next reads it again. A body that does not say it is JSON in UTF-8 is refused with 400. An error of needs is the refusal: an [*Error], or one that wraps
-// one of this package's reasons; any other is 503. A blank scope is met by nobody; for none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is
-// refused as unauthenticated. It panics when needs or next is nil.
+// BodyScopesHandler returns a handler that demands the scopes which the body of a request asks for, and stands inside [Gate.Handler]: the
+// operation of a JSON-RPC call, say. It reads the body, at most Config.MaxBody bytes, unless a room before it did, and hands it to needs,
+// which must not keep or change it; next reads it again. A body that does not say it is JSON in UTF-8 is refused with 400. An error of
+// needs is the refusal: an [*Error], or one that wraps one of this package's reasons; any other is 503. A blank scope is met by nobody; for
+// none, needs returns nothing. The challenge names the scopes g demands too. A request without a caller is refused as unauthenticated. It
+// panics when needs or next is nil.
 func (g *Gate) BodyScopesHandler(needs func(r *http.Request, body []byte) ([]string, error), next http.Handler) http.Handler {
 	if needs == nil || next == nil {
 		panic("auth: Gate.BodyScopesHandler: needs or next is nil")

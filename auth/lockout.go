@@ -1,11 +1,11 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/internal/exchange"
+	"github.com/mantlet-go/mantlet/internal/penalty"
 )
 
 // Defaults of [Lockout].
@@ -44,10 +45,11 @@ type Lockout struct {
 	// HalfLife is the time in which a score halves. Zero means DefaultLockoutHalfLife.
 	HalfLife time.Duration
 	// Lock is the length of an address's first lock. Every further one is twice as long, up to MaxLock; four times MaxLock without
-	// a lock forgive one. After a lock the score is half of Failures. Zero means DefaultLock and DefaultMaxLock.
+	// a lock forgive one. After a lock the score is half of Failures. Zero means DefaultLock, and the longer of DefaultMaxLock and
+	// Lock; neither is longer than 365 days.
 	Lock, MaxLock time.Duration
-	// MaxAddresses is how many addresses are kept, of 32 bytes each, at once and for ever. Zero means DefaultLockoutAddresses; at
-	// most 2^24.
+	// MaxAddresses is how many addresses are kept, of 32 bytes each, at once and for ever; a quarter of the places are for IPv4
+	// alone. Zero means DefaultLockoutAddresses; at most 2^24.
 	MaxAddresses int
 	// Exempt are addresses that are never locked: offices and partners behind one address, servers that pass on the tokens of many
 	// people.
@@ -94,7 +96,7 @@ type Lock struct {
 	Prefix netip.Prefix
 	// Until is when it ends.
 	Until time.Time
-	// Strikes is how many locks of this client are not forgiven yet, this one included.
+	// Strikes is how many locks of this client are not forgiven yet, this one included; at most 255.
 	Strikes int
 }
 
@@ -109,44 +111,26 @@ type LockoutStats struct {
 	Refused int64
 	// Evicted counts scores of at least one failure that gave way to those of other addresses.
 	Evicted int64
-	// Dropped counts failures that found no place because the table held nothing but locks there: raise MaxAddresses.
+	// Dropped counts failures that found no place because the table held nothing but locks there: raise MaxAddresses. (IPv6
+	// addresses have six of eight places.)
 	Dropped int64
 	// Uncounted counts failures from peers of private addresses while no trusted proxies are named: see Lockout.CountPrivate.
 	Uncounted int64
 }
 
 // lockout keeps the scores and locks of addresses, and the bursts of wrong secrets: tables of a size fixed for ever, and no
-// goroutine. It is shared by a Gate and those that Require and its like make of it.
-//
-// An address is its 64 bits of addressKey, in full: no two share a score. Its place is a keyed hash of them, so that nobody can aim
-// at another's. What is stored of a score is its level, log2(score) + now/half-life, which decay does not change: the lowest level
-// is the lowest score at any time, and nothing needs sweeping. Guessed secrets are no part of any key.
+// goroutine. It is shared by a Gate and those that Require and its like make of it. Guessed secrets are no part of any key.
 type lockout struct {
-	cfg  Lockout
-	skip bool // locks nobody, alarms still
+	cfg   Lockout
+	table *penalty.Table // nil with SkipLockout: locks nobody, alarms still
+
+	refused, uncounted atomic.Int64
 
 	seed   maphash.Seed
-	epoch  time.Time
-	last   atomic.Int64 // no lock ends later; 0 when nobody is locked, and then no table and no clock is looked at
-	groups []lockGroup
-
-	locks, refused, evicted, dropped, uncounted atomic.Int64
-
+	epoch  time.Time // of the times in bursts and alarms, ns
 	mu     sync.Mutex
 	bursts [512][8]burst
-	alarms [2]alarmRate
-}
-
-type lockGroup struct {
-	mu    sync.Mutex
-	slots [16]lockSlot
-}
-
-type lockSlot struct {
-	key     uint64 // 0 for a free place
-	level   float64
-	until   int64 // ns since epoch; 0 for never locked
-	strikes uint32
+	alarms map[AlarmKind]alarmRate
 }
 
 // burst is the wrong secrets that one address tried for one key. key is the keyed hash of both.
@@ -158,6 +142,9 @@ type burst struct {
 
 const burstQuiet = int64(10 * time.Minute)
 
+// longestLock bounds Lock too, which is the default of MaxLock: four times that is a time.Duration.
+const longestLock = 365 * 24 * time.Hour
+
 func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 	var errs []error
 	fault := func(bad bool, field string, v any) {
@@ -167,8 +154,8 @@ func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 	}
 	fault(cfg.Failures < 0 || cfg.Failures > 1<<20, "Failures", cfg.Failures)
 	fault(cfg.HalfLife < 0, "HalfLife", cfg.HalfLife)
-	fault(cfg.Lock < 0, "Lock", cfg.Lock)
-	fault(cfg.MaxLock < 0 || cfg.MaxLock > 365*24*time.Hour, "MaxLock", cfg.MaxLock)
+	fault(cfg.Lock < 0 || cfg.Lock > longestLock, "Lock", cfg.Lock)
+	fault(cfg.MaxLock < 0 || cfg.MaxLock > longestLock, "MaxLock", cfg.MaxLock)
 	fault(cfg.MaxAddresses < 0 || cfg.MaxAddresses > 1<<24, "MaxAddresses", cfg.MaxAddresses)
 	for i, p := range cfg.Exempt {
 		if !p.IsValid() {
@@ -181,201 +168,52 @@ func newLockout(cfg Lockout, skip bool) (*lockout, []error) {
 			cfg.Exempt[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 	}
-	if cfg.Failures == 0 {
-		cfg.Failures = DefaultLockoutFailures
-	}
-	if cfg.HalfLife == 0 {
-		cfg.HalfLife = DefaultLockoutHalfLife
-	}
-	if cfg.Lock == 0 {
-		cfg.Lock = DefaultLock
-	}
-	if cfg.MaxLock == 0 {
-		cfg.MaxLock = max(DefaultMaxLock, cfg.Lock)
-	}
-	if cfg.MaxAddresses == 0 {
-		cfg.MaxAddresses = DefaultLockoutAddresses
-	}
+	cfg.Failures = cmp.Or(cfg.Failures, DefaultLockoutFailures)
+	cfg.HalfLife = cmp.Or(cfg.HalfLife, DefaultLockoutHalfLife)
+	cfg.Lock = cmp.Or(cfg.Lock, DefaultLock)
+	cfg.MaxLock = cmp.Or(cfg.MaxLock, max(DefaultMaxLock, cfg.Lock))
+	cfg.MaxAddresses = cmp.Or(cfg.MaxAddresses, DefaultLockoutAddresses)
 	if cfg.MaxLock < cfg.Lock {
 		errs = append(errs, fmt.Errorf("auth: Config.Lockout.MaxLock %v is shorter than Lock %v", cfg.MaxLock, cfg.Lock))
 	}
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	l := &lockout{cfg: cfg, skip: skip, seed: maphash.MakeSeed(), epoch: time.Now()}
+	l := &lockout{cfg: cfg, seed: maphash.MakeSeed(), epoch: time.Now(), alarms: map[AlarmKind]alarmRate{}}
 	if !skip {
-		l.groups = make([]lockGroup, (cfg.MaxAddresses+15)/16)
+		l.table = penalty.New(penalty.Config{
+			Clients:  max(cfg.MaxAddresses, 16), // the places that doc.go says an address has
+			IPv6Bits: v6bits, HalfLife: cfg.HalfLife,
+			Threshold: float64(cfg.Failures) - 0.5, Parole: float64(cfg.Failures) / 2,
+			First: cfg.Lock, Max: cfg.MaxLock, Forgive: 4 * cfg.MaxLock,
+		})
 	}
 	return l, nil
 }
 
-// IPv4 addresses, ::/64 (the loopback) and everybody without a known address have keys in the IPv6 multicast range, where no client is.
-const (
-	key4        = 0xffffffff_00000000
-	keyLoopback = 0xfffffffe_00000001
-	keyUnknown  = 0xfffffffe_00000002
-)
+// v6bits is the prefix of one IPv6 client: a subnet (RFC 7421).
+const v6bits = 64
 
-// addressKey is what a client is counted by: its IPv4 address, or the /64 of its IPv6 address, in which one host can take any
-// number of addresses (RFC 8981).
-func addressKey(a netip.Addr) (key uint64) {
-	if !a.IsValid() {
-		return keyUnknown
+// clientKey is what a client is counted by. Whoever has no address, or names one of a multicast group, counts for all whose address
+// nobody can vouch for.
+func clientKey(a netip.Addr) penalty.Key {
+	if k := penalty.KeyOf(a, v6bits); k != penalty.Nobody {
+		return k
 	}
-	if a = a.Unmap(); a.Is4() {
-		for _, b := range a.As4() {
-			key = key<<8 | uint64(b)
-		}
-		return key4 | key
-	}
-	for _, b := range a.AsSlice()[:8] {
-		key = key<<8 | uint64(b)
-	}
-	switch {
-	case key == 0:
-		return keyLoopback
-	case key>>56 == 0xff: // multicast: whoever says so is no client
-		return keyUnknown
-	}
-	return key
+	return penalty.Unknown
 }
 
-// prefixOf is the prefix of a client's address that addressKey keeps.
-func prefixOf(a netip.Addr) netip.Prefix {
-	if a = a.Unmap(); a.Is6() {
-		p, _ := a.WithZone("").Prefix(64)
-		return p
-	}
-	p, _ := a.Prefix(32)
-	return p
-}
-
-// keyPrefix is the inverse of addressKey.
-func keyPrefix(key uint64) netip.Prefix {
-	switch {
-	case key == keyUnknown:
-		return netip.Prefix{}
-	case key >= key4:
-		return prefixOf(netip.AddrFrom4([4]byte{byte(key >> 24), byte(key >> 16), byte(key >> 8), byte(key)}))
-	case key == keyLoopback:
-		key = 0
-	}
-	var a [16]byte
-	for i := range 8 {
-		a[i] = byte(key >> (56 - 8*i))
-	}
-	return prefixOf(netip.AddrFrom16(a))
-}
-
-func (l *lockout) group(key uint64) *lockGroup {
-	return &l.groups[maphash.Comparable(l.seed, key)%uint64(len(l.groups))]
-}
-
-func (g *lockGroup) find(key uint64) *lockSlot {
-	for i := range g.slots {
-		if g.slots[i].key == key {
-			return &g.slots[i]
-		}
-	}
-	return nil
-}
-
-// claim returns the place for a new address: a free one, else that of the lowest score. A lock in force never gives way, or a client
-// could wash out its own with the addresses it can mint; where there is nothing but locks it returns nil.
-func (l *lockout) claim(g *lockGroup, now int64) *lockSlot {
-	var at *lockSlot
-	for i := range g.slots {
-		switch s := &g.slots[i]; {
-		case s.key == 0:
-			return s
-		case s.until <= now && (at == nil || s.level < at.level):
-			at = s
-		}
-	}
-	if at != nil && at.level >= l.age(now) {
-		l.evicted.Add(1)
-	}
-	return at
-}
-
-func (l *lockout) now() int64 { return int64(time.Since(l.epoch)) }
-
-// age is the level of one failure now.
-func (l *lockout) age(now int64) float64 { return float64(now) / float64(l.cfg.HalfLife) }
-
-// fail counts one failure and returns when the lock that it began ends, else 0. Failures during a lock, of requests that were on their
-// way, do not prolong it: a client gets out when it was told.
-func (l *lockout) fail(key uint64, now int64) (until int64) {
-	g := l.group(key)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := g.find(key)
-	if s == nil {
-		if s = l.claim(g, now); s == nil {
-			l.dropped.Add(1) // open on purpose: a table full of locks must not refuse strangers
-			return 0
-		}
-		*s = lockSlot{key: key, level: math.Inf(-1)}
-	}
-	if s.until > now {
+// wrongSecret counts a failure with the id of a key and returns how many this burst has. Without an id there is none, and nothing to
+// lock. Which ids exist is no secret, and the alarm takes longer than this; that an unknown id takes as long as a wrong
+// secret is promised of the look-up (package apikey), which is over.
+func (l *lockout) wrongSecret(addr penalty.Key, id string, now int64) (n int) {
+	if id == "" {
 		return 0
 	}
-	score := math.Exp2(s.level-l.age(now)) + 1
-	if score < float64(l.cfg.Failures)-0.5 {
-		s.level = math.Log2(score) + l.age(now)
-		return 0
-	}
-	if s.strikes > 0 {
-		s.strikes -= uint32(min((now-s.until)/(4*int64(l.cfg.MaxLock)), int64(s.strikes)))
-	}
-	length := int64(l.cfg.MaxLock)
-	if first := int64(l.cfg.Lock); s.strikes < 62 && first <= length>>s.strikes {
-		length = first << s.strikes
-	}
-	s.strikes++
-	s.until = now + length
-	s.level = math.Log2(float64(l.cfg.Failures)/2) + l.age(s.until)
-	l.locks.Add(1)
-	for {
-		last := l.last.Load()
-		if s.until <= last || l.last.CompareAndSwap(last, s.until) {
-			return s.until
-		}
-	}
-}
-
-// left returns how long the address is still locked.
-func (l *lockout) left(key uint64, now int64) time.Duration {
-	g := l.group(key)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if s := g.find(key); s != nil && s.until > now {
-		return time.Duration(s.until - now)
-	}
-	return 0
-}
-
-// quiet reports whether nobody is locked. It is all that a request costs then: one atomic load.
-func (l *lockout) quiet() bool {
-	last := l.last.Load()
-	if last == 0 {
-		return true
-	}
-	if last > l.now() {
-		return false
-	}
-	l.last.CompareAndSwap(last, 0)
-	return true
-}
-
-// wrongSecret counts a failure with the id of a key and returns how many this burst has. Without an id it does the same work and
-// keeps nothing, so that the time of an answer tells less about which ids exist.
-func (l *lockout) wrongSecret(addr uint64, id string, now int64) (n int) {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	maphash.WriteComparable(&h, addr)
-	h.WriteString(id)
-	key := h.Sum64()
+	key := maphash.Comparable(l.seed, struct {
+		addr penalty.Key
+		id   string
+	}{addr, id})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	set := &l.bursts[key%uint64(len(l.bursts))]
@@ -389,9 +227,6 @@ func (l *lockout) wrongSecret(addr uint64, id string, now int64) (n int) {
 		if b.last < at.last || b.n == 0 {
 			at = b // the one that was quiet for longest gives way
 		}
-	}
-	if id == "" {
-		return 0
 	}
 	if at.key != key || now-at.last > burstQuiet {
 		*at = burst{key: key}
@@ -407,17 +242,18 @@ type alarmRate struct {
 	suppressed int
 }
 
-func (l *lockout) mayAlarm(kind int, now int64) (suppressed int, ok bool) {
+func (l *lockout) mayAlarm(kind AlarmKind, now int64) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &l.alarms[kind]
-	if a.full = max(a.full, now) + int64(time.Second); a.full > now+int64(10*time.Second) {
-		a.full -= int64(time.Second)
+	a := l.alarms[kind]
+	if full := max(a.full, now) + int64(time.Second); full > now+int64(10*time.Second) {
 		a.suppressed++
-		return 0, false
+	} else {
+		suppressed, ok = a.suppressed, true
+		a = alarmRate{full: full}
 	}
-	suppressed, a.suppressed = a.suppressed, 0
-	return suppressed, true
+	l.alarms[kind] = a
+	return suppressed, ok
 }
 
 // shared is the address space between a provider and its customers (RFC 6598), which clusters use too.
@@ -458,20 +294,30 @@ func (g *Gate) client(r *http.Request) (a netip.Addr, c counting) {
 	return a, counted
 }
 
-// locked returns the refusal of a request from an address that is locked.
-func (g *Gate) locked(r *http.Request) error {
-	if g == nil || g.lockout == nil || g.lockout.quiet() {
+// table returns where the locks are; nil for none.
+func (g *Gate) table() *penalty.Table {
+	if g == nil || g.lockout == nil {
 		return nil
 	}
-	l := g.lockout
+	return g.lockout.table
+}
+
+// locked returns the refusal of a request from an address that is locked. While nobody is it costs one atomic load.
+func (g *Gate) locked(r *http.Request) error {
+	table := g.table()
+	now, quiet := table.Quiet()
+	if quiet {
+		return nil
+	}
 	a, c := g.client(r)
 	if c != counted {
 		return nil
 	}
-	left := l.left(addressKey(a), l.now())
+	left := table.Left(clientKey(a), now)
 	if left == 0 {
 		return nil
 	}
+	l := g.lockout
 	l.refused.Add(1)
 	if l.cfg.Shadow {
 		if x := exchange.From(r.Context()); x != nil {
@@ -509,22 +355,23 @@ func (g *Gate) failed(r *http.Request, err error) {
 		return
 	}
 	a, c := g.client(r)
-	key, now := addressKey(a), l.now()
+	key, now := clientKey(a), int64(time.Since(l.epoch))
 	if n := l.wrongSecret(key, e.KeyID, now); powerOfTen(n) {
-		g.alarm(r, 0, now, Alarm{Kind: AlarmWrongSecret, Prefix: prefixOf(a), KeyID: e.KeyID, Failures: n})
+		g.alarm(r, key, now, Alarm{Kind: AlarmWrongSecret, KeyID: e.KeyID, Failures: n})
 	}
-	if l.skip || c == exempt {
+	if l.table == nil || c == exempt {
 		return
 	}
 	if c == private {
 		if n := l.uncounted.Add(1); n >= 10 && powerOfTen(int(n)) { // a key that was mistyped at a desk is no news
 			g.log().LogAttrs(r.Context(), slog.LevelWarn, "auth: wrong credentials from private addresses lock nobody out: name the proxies in front in Config.TrustedProxies, or set Lockout.CountPrivate",
-				slog.Int64("failures", n), slog.String("prefix", prefixOf(a).String()))
+				slog.Int64("failures", n), slog.String("prefix", key.Prefix(v6bits).String()))
 		}
 		return
 	}
-	if until := l.fail(key, now); until > 0 {
-		g.alarm(r, 1, now, Alarm{Kind: AlarmLocked, Prefix: prefixOf(a), KeyID: e.KeyID, Failures: l.cfg.Failures, Until: l.epoch.Add(time.Duration(until))})
+	at := l.epoch.Add(time.Duration(now))
+	if length := l.table.Add(key, 1, at); length > 0 {
+		g.alarm(r, key, now, Alarm{Kind: AlarmLocked, KeyID: e.KeyID, Failures: l.cfg.Failures, Until: at.Add(length)})
 	}
 }
 
@@ -535,17 +382,21 @@ func powerOfTen(n int) bool {
 	return n == 1
 }
 
+// alarmTexts are what the log says of an alarm.
+var alarmTexts = map[AlarmKind]string{AlarmWrongSecret: "auth: wrong secret for an existing key", AlarmLocked: "auth: address locked out"}
+
 // alarm tells the hook and the log, unless there were too many.
-func (g *Gate) alarm(r *http.Request, kind int, now int64, a Alarm) {
+func (g *Gate) alarm(r *http.Request, key penalty.Key, now int64, a Alarm) {
 	var ok bool
-	if a.Suppressed, ok = g.lockout.mayAlarm(kind, now); !ok {
+	if a.Suppressed, ok = g.lockout.mayAlarm(a.Kind, now); !ok {
 		return
 	}
+	a.Prefix = key.Prefix(v6bits)
 	ctx := r.Context()
 	if x := exchange.From(ctx); x != nil {
 		a.RequestID = x.ID()
 	}
-	g.log().LogAttrs(ctx, slog.LevelWarn, [...]string{"auth: wrong secret for an existing key", "auth: address locked out"}[kind], slog.Any("alarm", a))
+	g.log().LogAttrs(ctx, slog.LevelWarn, alarmTexts[a.Kind], slog.Any("alarm", a))
 	if g.onAlarm != nil {
 		g.onAlarm(ctx, a)
 	}
@@ -573,39 +424,17 @@ func (a Alarm) LogValue() slog.Value {
 
 // Locked returns the locks in force, in the order of their prefixes. Gates made of one another share their locks.
 func (g *Gate) Locked() []Lock {
-	if g == nil || g.lockout == nil || g.lockout.quiet() {
-		return nil
-	}
-	l := g.lockout
-	now := l.now()
 	var list []Lock
-	l.each(func(s *lockSlot) {
-		if s.until > now {
-			list = append(list, Lock{Prefix: keyPrefix(s.key), Until: l.epoch.Add(time.Duration(s.until)), Strikes: int(s.strikes)})
-		}
-	})
-	slices.SortFunc(list, func(a, b Lock) int { return a.Prefix.Compare(b.Prefix) })
+	for _, p := range g.table().List(time.Now()) {
+		list = append(list, Lock(p))
+	}
 	return list
 }
 
 // Unlock forgets all failures and locks of the client with this address, and reports whether it was locked. The zero Addr is
 // everybody whose address nobody can vouch for.
 func (g *Gate) Unlock(a netip.Addr) bool {
-	if g == nil || g.lockout == nil || g.lockout.skip {
-		return false
-	}
-	l := g.lockout
-	key := addressKey(a)
-	group := l.group(key)
-	group.mu.Lock()
-	defer group.mu.Unlock()
-	s := group.find(key)
-	if s == nil {
-		return false
-	}
-	was := s.until > l.now()
-	*s = lockSlot{}
-	return was
+	return g.table().Forget(clientKey(a), time.Now())
 }
 
 // LockoutStats returns what the lock-out did and holds.
@@ -613,33 +442,9 @@ func (g *Gate) LockoutStats() LockoutStats {
 	if g == nil || g.lockout == nil {
 		return LockoutStats{}
 	}
-	l := g.lockout
-	now := l.now()
-	st := LockoutStats{
-		Slots: len(l.groups) * len(lockGroup{}.slots), Locks: l.locks.Load(), Refused: l.refused.Load(),
-		Evicted: l.evicted.Load(), Dropped: l.dropped.Load(), Uncounted: l.uncounted.Load(),
-	}
-	l.each(func(s *lockSlot) {
-		if s.until > now {
-			st.Locked++
-			st.InUse++
-		} else if s.level >= l.age(now) {
-			st.InUse++
-		}
-	})
-	return st
-}
-
-// each calls f for every address in the table, a group at a time.
-func (l *lockout) each(f func(*lockSlot)) {
-	for i := range l.groups {
-		g := &l.groups[i]
-		g.mu.Lock()
-		for j := range g.slots {
-			if g.slots[j].key != 0 {
-				f(&g.slots[j])
-			}
-		}
-		g.mu.Unlock()
+	st := g.table().Stats(time.Now())
+	return LockoutStats{
+		Slots: st.Slots, InUse: st.InUse, Locked: st.InForce, Locks: st.Begun, Evicted: st.Evicted, Dropped: st.Dropped,
+		Refused: g.lockout.refused.Load(), Uncounted: g.lockout.uncounted.Load(),
 	}
 }

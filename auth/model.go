@@ -17,7 +17,7 @@ import (
 //
 // It stands behind the router: in front of it the wildcards of the route are not known yet. When next is an [http.ServeMux] it is asked
 // which route will be taken, and one with wildcards is refused to callers with a list unless Config.RequestModels is set; other routers
-// cannot be asked.
+// cannot be asked, and a ModelHandler in front of them checks the body and the query alone.
 //
 // A caller with a list may not name further models in the body either, by which some gateways run what the first one refuses: a top-level
 // member "models" (OpenRouter), or one with "fallback" in its name (LiteLLM), is 403.

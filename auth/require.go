@@ -104,11 +104,11 @@ func union(a, b []string) []string {
 // maxAhead is how far in the future an AuthTime may be: the most that packages jwtauth and introspect let clocks be apart.
 const maxAhead = time.Minute
 
-// RequireAuthentication returns a Gate that demands how and when the caller authenticated, beside what g demands; g is unchanged. The
-// ACR of the Principal must be one of acrValues, in order of preference; none means any. Its AuthTime must not be longer ago than
-// maxAge, which a client is told in whole seconds, rounded up; zero means any time, and a Principal without AuthTime, or with one more than a minute ahead of our clock, is
-// never recent. Others are refused with 401 and
-// told what is missing (RFC 9470), so that an interactive client can send its user to authenticate again. Several demands must all be met.
+// RequireAuthentication returns a Gate that demands how and when the caller authenticated, beside what g demands; g is unchanged. The ACR
+// of the Principal must be one of acrValues, in order of preference; none means any. Its AuthTime must not be longer ago than maxAge, which
+// a client is told in whole seconds, rounded up; zero means any time, and a Principal without AuthTime, or with one more than a minute
+// ahead of our clock, is never recent. Others are refused with 401 and told what is missing (RFC 9470), so that an interactive client can
+// send its user to authenticate again. Several demands must all be met.
 //
 // A negative maxAge, or an acr value that is not printable ASCII without space, quotation mark and backslash, is met by nobody.
 func (g *Gate) RequireAuthentication(maxAge time.Duration, acrValues ...string) *Gate {

@@ -55,7 +55,7 @@ type Config struct {
 	// OnEvent, when not nil, is called for every step in the life of a key that this Manager made and the store has taken, before
 	// the method that made it returns. It gets that method's context and may be called from several goroutines at once.
 	OnEvent func(ctx context.Context, e Event)
-	// Logger gets a record when loading begins to fail, fails differently and works again. Nil means what
+	// Logger gets a record when loading, or storing uses, begins to fail or fails differently, and when loading works again. Nil means what
 	// slog.Default returns at that moment.
 	Logger *slog.Logger
 }
@@ -66,7 +66,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	format  format
-	foreign []foreignFormat
+	foreign []Foreign
 	proxies *exchange.Proxies
 	base    time.Time // lastLoad and staleAt count from here, by the monotonic clock
 
@@ -78,6 +78,7 @@ type Manager struct {
 	mu         sync.Mutex
 	version    string           // of the last batch that was taken over
 	tombstones map[id]time.Time // keys that are dead in this process, for good
+	lost       map[id]*entry    // keys that were changed once and that the store has no longer, as they were last; see keepLost
 	midLoad    bool             // a load is under way ...
 	written    []*entry         // ... and these keys were written since it began
 	lastLoad   time.Duration    // when the last good load began
@@ -87,7 +88,7 @@ type Manager struct {
 
 	uses uses
 
-	creating sync.Mutex // of Policy.MaxKeysPerClient: one after the other counts and creates
+	creating chan struct{} // holds one token; of Policy.MaxKeysPerClient: one after the other counts and creates
 
 	life  context.Context // ends with Close
 	stop  context.CancelFunc
@@ -152,13 +153,16 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, format: newFormat(cfg.Prefix, cfg.Env), foreign: foreign, proxies: proxies, base: time.Now(),
-		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), done: make(chan struct{}),
+		loading: make(chan struct{}, 1), tombstones: make(map[id]time.Time), lost: make(map[id]*entry), done: make(chan struct{}),
 	}
-	m.loading <- struct{}{}
+	m.creating, m.uses.flushing = make(chan struct{}, 1), make(chan struct{}, 1)
+	for _, tokens := range [...]chan struct{}{m.loading, m.creating, m.uses.flushing} {
+		tokens <- struct{}{}
+	}
 	m.keys.Store(newSnapshot(nil))
 	m.uses.pending = make(map[string]Usage)
 	m.life, m.stop = context.WithCancel(context.Background())
-	if err := m.load(m.life); err != nil {
+	if err := m.first(); err != nil {
 		m.halt()
 		return nil, err
 	}

@@ -44,13 +44,14 @@
 // # What it does not
 //
 // Keys are bearer secrets: bind them to addresses ([Spec.Addresses]) where callers have fixed ones. Records are never removed, so a
-// store grows. A use that happens at the very moment in which its key is loaded anew may be missing from
-// LastUsedAt. Counting keys for [Policy.MaxKeysPerClient] is exact within one process only. EstimateBits sees what is obviously weak,
-// not what was made by a bad generator.
+// store grows. A use that happens at the very moment in which its key is loaded anew may be missing from LastUsedAt. Counting keys for
+// [Policy.MaxKeysPerClient] is exact within one process only. An import sees what is obviously weak, not what was made by a bad
+// generator.
 //
 // # Cost
 //
 // A check is one SHA-256, one look-up in two reads, one comparison and no allocation, for any number of keys, and a mark in the same
-// cache line for the first use in a minute. Garbage is refused by its checksum before that. All keys are in memory: some 550 bytes each,
-// beside the store's own copy. See the benchmarks.
+// cache line for the first use in a minute; an imported key is also judged once, at its first use, which takes some 30 microseconds.
+// Garbage is refused by its checksum before that. All keys are in memory: some 550 bytes each, beside the store's own copy. See the
+// benchmarks.
 package apikey

@@ -33,6 +33,9 @@ func (s Shape) Digest(key string) Digest { return s.f.digest(key) }
 // Random draws n characters.
 var Random = random
 
+// EstimateBits is how many random bits went into a string, generously.
+var EstimateBits = estimateBits
+
 // Lengths and limits of the format.
 const (
 	IDLen     = idLen
@@ -71,4 +74,21 @@ func DecodeFile(data []byte) ([]Record, error) {
 // EncodeFile writes it.
 func EncodeFile(keys []Record) ([]byte, error) {
 	return json.Marshal(fileFormat{Format: formatName, Version: formatVersion, Keys: keys})
+}
+
+// Judged reports whether it is known of an imported key, without looking at it again, if it could be guessed.
+func (m *Manager) Judged(keyID string) bool {
+	var k id
+	copy(k[:], keyID)
+	return m.keys.Load().known(k).detail.strength.Load() != strengthUnknown
+}
+
+// MaxLost bounds how many keys that the store lost are remembered.
+const MaxLost = maxLost
+
+// Lost returns how many are.
+func (m *Manager) Lost() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.lost)
 }

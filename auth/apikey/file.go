@@ -36,10 +36,11 @@ type FileConfig struct {
 // process exclude each other).
 //
 // A write makes a new file in the same directory, syncs it, renames it over the old one and syncs the directory: a reader
-// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, of
-// another user, in a directory that others may write to, larger than MaxBytes, not strict JSON of exactly this form, or that holds a record which is not valid. Symbolic links are refused: who
-// may write the link's directory could put another file in its place. (Files in Kubernetes secret volumes are links; mount
-// the key with subPath, or implement [Store].)
+// sees the old file or the new one, also after a power cut. A read refuses a file that is not regular, not private, of another user, in
+// a directory that others may write to, larger than MaxBytes, not strict JSON of exactly this form, or that holds a record which is not
+// valid. Symbolic links are refused: who may write the link's directory could put another file in its place. (Files in Kubernetes
+// secret volumes are links; mount the key with subPath, or implement [Store].) The lock too must be private and of this user or root:
+// who may open it could hold it for ever.
 //
 // Uses ([UsageStore]) lie in another file beside it, named like it with ".uses" appended, so that a use rewrites no key. It may be
 // deleted; then no key counts as used until it is used again, and none as dormant until the time for that has gone.
@@ -73,7 +74,8 @@ const (
 	formatVersion = 1
 )
 
-// NewFileStore opens the key file and reads it once. It reports everything that is wrong with cfg at once.
+// NewFileStore opens the key file and reads it once. It reports everything that is wrong with cfg at once. Where it has to make the file
+// it waits up to ten seconds for another process that holds the lock.
 func NewFileStore(cfg FileConfig) (*FileStore, error) {
 	var errs []error
 	if cfg.Path == "" {
@@ -120,7 +122,9 @@ const (
 )
 
 func (s *FileStore) create() error {
-	unlock, err := privatefile.Lock(context.Background(), s.cfg.Path+".lock")
+	ctx, cancel := context.WithTimeout(context.Background(), createTimeout)
+	defer cancel()
+	unlock, err := privatefile.Lock(ctx, s.cfg.Path+".lock")
 	if err != nil {
 		return about("lock of the key file", s.cfg.Path+".lock", err)
 	}
@@ -130,6 +134,9 @@ func (s *FileStore) create() error {
 	}
 	return s.write(nil, s.cfg.MaxBytes)
 }
+
+// createTimeout is how long a program that starts waits for another one that writes. A write takes milliseconds.
+const createTimeout = 10 * time.Second
 
 // Format implements [fmt.Formatter]: every verb prints a fixed word, no record and no digest.
 func (s *FileStore) Format(f fmt.State, _ rune) { io.WriteString(f, "[apikey.FileStore]") }
@@ -154,10 +161,17 @@ func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
+func (s *FileStore) made() error {
+	if s == nil || s.cfg.Path == "" {
+		return errors.New("apikey: file store was not made by NewFileStore")
+	}
+	return nil
+}
+
 // Load implements [Store].
 func (s *FileStore) Load(ctx context.Context, since string) (Batch, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Batch{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Batch{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return Batch{}, err
@@ -178,8 +192,8 @@ func (s *FileStore) Load(ctx context.Context, since string) (Batch, error) {
 
 // Get implements [Store].
 func (s *FileStore) Get(_ context.Context, id string) (Record, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Record{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +209,8 @@ func (s *FileStore) Get(_ context.Context, id string) (Record, error) {
 
 // Put implements [Store]. It rewrites the file: the cost is that of all keys.
 func (s *FileStore) Put(ctx context.Context, rec Record) (Record, error) {
-	if s == nil || s.cfg.Path == "" {
-		return Record{}, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return Record{}, err
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -261,8 +275,8 @@ func (s *FileStore) usagePath() string { return s.cfg.Path + ".uses" }
 
 // AddUsage implements [UsageStore].
 func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
-	if s == nil || s.cfg.Path == "" {
-		return errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return err
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -295,8 +309,8 @@ func (s *FileStore) AddUsage(ctx context.Context, used []Usage) error {
 
 // Usage implements [UsageStore].
 func (s *FileStore) Usage(ctx context.Context) (since time.Time, used []Usage, err error) {
-	if s == nil || s.cfg.Path == "" {
-		return time.Time{}, nil, errors.New("apikey: file store was not made by NewFileStore")
+	if err := s.made(); err != nil {
+		return time.Time{}, nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
@@ -161,4 +162,25 @@ func BenchmarkKeyFile(b *testing.B) {
 	}
 	b.ReportMetric(float64(info.Size())/float64(b.N), "bytes/key")
 	b.ReportMetric(0.9*(64<<20)/(float64(info.Size())/float64(b.N)+64), "keys/file")
+}
+
+func TestALockThatIsNeverGivenBackDoesNotStopAProgramFromStarting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keys.json")
+		f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := apikey.NewFileStore(apikey.FileConfig{Path: path, Create: true}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("after %v", took)
+		}
+	})
 }

@@ -53,8 +53,6 @@ type Foreign struct {
 	Hash Hash
 }
 
-type foreignFormat struct{ Foreign }
-
 // maxForeign bounds what a guess can make us hash.
 const maxForeign = 256
 
@@ -62,7 +60,7 @@ func validName(s string) bool {
 	return s != "" && len(s) <= 32 && lowerAlnum(strings.ReplaceAll(s, "-", ""))
 }
 
-func foreignFormats(cfg Config) (formats []foreignFormat, errs []error) {
+func foreignFormats(cfg Config) (formats []Foreign, errs []error) {
 	prefixes, names := []string{cfg.Prefix + "_"}, map[string]bool{}
 	for i, f := range cfg.Foreign {
 		bad := func(format string, args ...any) {
@@ -90,13 +88,13 @@ func foreignFormats(cfg Config) (formats []foreignFormat, errs []error) {
 		if f.Hash.size() == 0 {
 			bad("Hash %q is neither %q nor %q", f.Hash, SHA256, SHA512)
 		}
-		formats = append(formats, foreignFormat{f})
+		formats = append(formats, f)
 	}
 	return formats, errs
 }
 
 // fits reports whether key has the shape of the format.
-func (f *foreignFormat) fits(key string) bool {
+func (f *Foreign) fits(key string) bool {
 	if len(key) < f.MinLen || len(key) > f.MaxLen || !strings.HasPrefix(key, f.Prefix) {
 		return false
 	}
@@ -109,7 +107,7 @@ func (f *foreignFormat) fits(key string) bool {
 }
 
 // digest is what a record keeps of a key that fits.
-func (f *foreignFormat) digest(key string) Digest {
+func (f *Foreign) digest(key string) Digest {
 	if f.Hash == SHA512 {
 		sum := sha512.Sum512(bytesOf(key))
 		return sha256.Sum256(sum[:]) // records have room for 32 bytes
@@ -135,21 +133,54 @@ func (m *Manager) checkForeign(key string) (*entry, error) {
 		if e == nil || !sum.equal(&e.hash) {
 			return nil, errUnknown
 		}
-		if guessable(key[len(f.Prefix):]) {
+		if err := e.standing(); err != nil {
+			return nil, err
+		}
+		if e.detail.weak(key[len(f.Prefix):]) {
 			// Imported by its hash, nobody could see what it is. Now it shows.
 			return nil, e.refuse(auth.CodeInvalidAPIKey, errWeak)
 		}
-		return e, e.standing()
+		return e, nil
 	}
 	return nil, auth.ErrNoCredential
 }
 
-var errWeak = fmt.Errorf("%w: %w", ErrWeak, auth.ErrInvalid)
+// errWeak is withdrawn, not wrong: whoever sends the key has it, and is no guesser to be counted and shut out.
+var errWeak = fmt.Errorf("%w: %w", ErrWeak, auth.ErrRevoked)
 
-// Import makes a key of another system, in clear, one of this Manager. Its format must be in [Config.Foreign]; the record has an id like every
-// other, and the same life: it can be disabled, revoked and rotated, the successor being a key of our own form. A key that does
-// not fit its format is [ErrNotKey]; one that somebody could guess, by [EstimateBits] below 90, is [ErrWeak]; one that was
-// imported before, also if it was revoked since, is [ErrConflict]. The [Policy] applies as in [Manager.Create].
+// What is known of an imported key.
+const (
+	strengthUnknown uint32 = iota
+	strong
+	weak
+)
+
+// weak reports whether the key that d is of could be guessed; s is the key without its prefix. To judge one takes longer than all the
+// rest of a check, so it is done once.
+func (d *detail) weak(s string) bool {
+	known := d.strength.Load()
+	if known == strengthUnknown {
+		known = strong
+		if guessable(s) {
+			known = weak
+		}
+		d.strength.Store(known)
+	}
+	return known == weak
+}
+
+// judgedLike takes over what is known of the key from an earlier entry for it.
+func (e *entry) judgedLike(have *entry) {
+	if e.hash == have.hash {
+		e.detail.strength.Store(have.detail.strength.Load())
+	}
+}
+
+// Import makes a key of another system, in clear, one of this Manager. Its format must be in [Config.Foreign]; the record has an id
+// like every other, and the same life: it can be disabled, revoked and rotated, the successor being a key of our own form. A key that
+// does not fit its format is [ErrNotKey]; one that somebody could guess, because by a generous estimate fewer than 90 random bits went
+// into it, is [ErrWeak]; one that was imported before, also if it was revoked since, is [ErrConflict]. The [Policy] applies as in
+// [Manager.Create].
 func (m *Manager) Import(ctx context.Context, spec Spec, format, key string) (Record, error) {
 	f, err := m.formatOf(format)
 	if err != nil {
@@ -165,7 +196,7 @@ func (m *Manager) Import(ctx context.Context, spec Spec, format, key string) (Re
 }
 
 // ImportHash is [Manager.Import] of a key of which only the hash is known: 32 bytes under SHA256, 64 under SHA512. What the key
-// is like shows only when it is used: one that somebody could guess is then refused.
+// is like shows only when it is used: one that somebody could guess is then refused with [ErrWeak], as a key that is disabled.
 func (m *Manager) ImportHash(ctx context.Context, spec Spec, format string, hash []byte) (Record, error) {
 	f, err := m.formatOf(format)
 	if err != nil {
@@ -180,7 +211,7 @@ func (m *Manager) ImportHash(ctx context.Context, spec Spec, format string, hash
 	return m.adopt(ctx, spec, f, Digest(hash))
 }
 
-func (m *Manager) formatOf(name string) (*foreignFormat, error) {
+func (m *Manager) formatOf(name string) (*Foreign, error) {
 	if m == nil || m.loading == nil {
 		return nil, errNotMade
 	}
@@ -192,7 +223,7 @@ func (m *Manager) formatOf(name string) (*foreignFormat, error) {
 	return nil, fmt.Errorf("apikey: %.40q is not the name of a format in Config.Foreign", name)
 }
 
-func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Digest) (Record, error) {
+func (m *Manager) adopt(ctx context.Context, spec Spec, f *Foreign, sum Digest) (Record, error) {
 	now := instant()
 	leave, err := m.admit(ctx, &spec, now)
 	if err != nil {
@@ -219,8 +250,8 @@ func (m *Manager) adopt(ctx context.Context, spec Spec, f *foreignFormat, sum Di
 	return rec, nil
 }
 
-// foreignID is the id of an imported key. It follows from the key, so that no store can hold one key twice: who revokes it revokes all of it,
-// and it cannot be imported again. It says nothing about a key that cannot be guessed.
+// foreignID is the id of an imported key. It follows from the key, so that no store can hold one key twice: who revokes it revokes all
+// of it, and it cannot be imported again. It says nothing about a key that cannot be guessed.
 func foreignID(sum Digest) string {
 	h := sha256.Sum256(append([]byte("id of a foreign key\n"), sum[:]...))
 	out := make([]byte, idLen)
@@ -234,16 +265,16 @@ func foreignID(sum Digest) string {
 // 128 random bits in hexadecimal, base 32, 58, 62 or 64 pass with a probability that the tests bound.
 const minBits = 90
 
-func guessable(s string) bool { return EstimateBits(s) < minBits }
+func guessable(s string) bool { return estimateBits(s) < minBits }
 
-// EstimateBits estimates from one string how many random bits went into it, generously: what it calls weak is weak, what it calls
+// estimateBits estimates from one string how many random bits went into it, generously: what it calls weak is weak, what it calls
 // strong may still have been made from words that it does not know. It counts the characters that could not be foretold: by a run
 // (aaa, abc, 321), by three characters that stood in the string before, by equal steps through an alphabet (acegi) or by a walk
-// over neighbouring keys (qwertyu, 1qaz2wsx); and where the two
-// halves of a string that was shuffled together or doubled (0f1e2d, AaBbCc) are foretold better by more than four characters, it counts those and four. Each character gets the bits of the kinds of characters in the string, or of
-// twice as many different characters as there are, whichever is less. The usual hashes of a few words that people try their programs
-// with have no bits at all. It looks at 256 characters at most.
-func EstimateBits(s string) float64 {
+// over neighbouring keys (qwertyu, 1qaz2wsx); and where the two halves of a string that was shuffled together or doubled (0f1e2d, AaBbCc)
+// are foretold better by more than four characters, it counts those and four. Each character gets the bits of the kinds of characters
+// in the string, or of twice as many different characters as there are, whichever is less. The usual hashes of a few words that people
+// try their programs with have no bits at all. It looks at 256 characters at most.
+func estimateBits(s string) float64 {
 	if len(s) > maxForeign {
 		s = s[:maxForeign]
 	}
@@ -368,8 +399,8 @@ var keyAt = sync.OnceValue(func() *[128][2]int {
 	return &at
 })
 
-// walking reports whether the characters of w are a walk over a keyboard, without changing case, which chance does: each key touches the one before, or begins the next
-// column after one that was walked through.
+// walking reports whether the characters of w are a walk over a keyboard, without changing case, which chance does: each key touches the
+// one before, or begins the next column after one that was walked through.
 func walking(w string) bool {
 	if strings.ToLower(w) != w && strings.ToUpper(w) != w {
 		return false

@@ -191,8 +191,10 @@ func TestAKeySomebodyCouldGuessIsNotImportedNorAcceptedByItsHash(t *testing.T) {
 		if _, err := m.ImportHash(t.Context(), apikey.Spec{ClientID: "a"}, "legacy", sum[:]); err != nil {
 			t.Fatal(err)
 		}
-		if err := verify(m, key); !errors.Is(err, auth.ErrInvalid) || !errors.Is(err, apikey.ErrWeak) {
-			t.Errorf("%q by its hash: %v", weak, err)
+		for range 2 { // judged, and remembered
+			if err := verify(m, key); !errors.Is(err, auth.ErrRevoked) || !errors.Is(err, apikey.ErrWeak) || auth.CodeOf(err) != auth.CodeInvalidAPIKey {
+				t.Errorf("%q by its hash: %v", weak, err)
+			}
 		}
 	}
 	for name, err := range map[string]error{
@@ -223,6 +225,60 @@ func TestAKeySomebodyCouldGuessIsNotImportedNorAcceptedByItsHash(t *testing.T) {
 	} {
 		if err == nil {
 			t.Errorf("%s: imported", name)
+		}
+	}
+}
+
+func TestAWeakKeyIsNoWrongSecretAndShutsNobodyOut(t *testing.T) {
+	m := with(t, apikey.Config{Store: apikey.NewMemoryStore(), Foreign: legacy})
+	key := "sk-old-" + strings.Repeat("a", 24)
+	sum := sha256.Sum256([]byte(key))
+	if _, err := m.ImportHash(t.Context(), apikey.Spec{ClientID: "a"}, "legacy", sum[:]); err != nil {
+		t.Fatal(err)
+	}
+	g, err := auth.New(auth.Config{Authenticator: m, OnAlarm: func(_ context.Context, a auth.Alarm) { t.Errorf("%+v", a) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if _, err := g.Authenticate(authtest.Request("GET", "/", "", authtest.Bearer(key), authtest.From("198.51.100.7:1"))); !errors.Is(err, apikey.ErrWeak) {
+			t.Fatalf("try %d: %v", i+1, err)
+		}
+	}
+}
+
+func TestAKeyThatWasJudgedOnceIsCheckedWithoutAllocations(t *testing.T) {
+	store := apikey.NewMemoryStore()
+	m := with(t, apikey.Config{Store: store, PollInterval: -1, Foreign: legacy})
+	ours, _ := create(t, m, apikey.Spec{})
+	old, old512 := foreignKey("sk-old-"), foreignKey("bk_")
+	var ids []string
+	for format, key := range map[string]string{"legacy": old, "billing-512": old512} {
+		r, err := m.Import(t.Context(), apikey.Spec{ClientID: "a"}, format, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r.ID)
+	}
+	now := time.Now()
+	for name, key := range map[string]string{"our own": ours, "imported": old, "imported, SHA-512": old512} {
+		check := func() {
+			if _, err := m.Verify(key, netip.Addr{}, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := testing.AllocsPerRun(100, check); n != 0 { // which runs it once before it counts
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	// A load makes every entry anew, and knows what is known.
+	create(t, with(t, apikey.Config{Store: store}), apikey.Spec{})
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if !m.Judged(id) {
+			t.Errorf("%s is to be judged again after a load", id)
 		}
 	}
 }

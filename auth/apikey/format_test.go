@@ -133,7 +133,7 @@ func TestASecretShowsItselfOnlyThroughReveal(t *testing.T) {
 		fmt.Fprintf(&out, verb+"\n", &secret)
 		fmt.Fprintf(&out, verb+"\n", n)
 	}
-	fmt.Fprintln(&out, secret, n, []apikey.Secret{secret}, map[string]apikey.Secret{"k": secret}, secret.String(), secret.GoString())
+	fmt.Fprintln(&out, secret, n, []apikey.Secret{secret}, map[string]apikey.Secret{"k": secret}, secret.String())
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(h).Info("made", "secret", secret, "nested", n, "record", rec)
 	}

@@ -114,9 +114,12 @@ func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave f
 	if limit == 0 {
 		return func() {}, nil
 	}
-	m.creating.Lock()
+	if err := take(ctx, m.creating); err != nil {
+		return nil, fmt.Errorf("apikey: waiting for the making of another key: %w", err)
+	}
+	leave = sync.OnceFunc(func() { m.creating <- struct{}{} })
 	if err := m.load(ctx); err != nil { // what others have created counts too
-		m.creating.Unlock()
+		leave()
 		return nil, err
 	}
 	n := 0
@@ -126,10 +129,10 @@ func (m *Manager) admit(ctx context.Context, spec *Spec, now time.Time) (leave f
 		}
 	})
 	if n >= limit {
-		m.creating.Unlock()
+		leave()
 		return nil, fmt.Errorf("%w: the client has %d keys, and %d are allowed", ErrPolicy, n, limit)
 	}
-	return sync.OnceFunc(m.creating.Unlock), nil
+	return leave, nil
 }
 
 // make draws a key for a record that lacks id, head and hash, and stores and publishes it.
@@ -418,7 +421,8 @@ func (m *Manager) dead(keyID string) bool {
 	return dead
 }
 
-// Get returns the record of one key with its uses, or [ErrNotFound].
+// Get returns the record of one key with its uses, or [ErrNotFound]. If only the uses cannot be read, it returns the record without
+// them, and [ErrUsesUnknown].
 func (m *Manager) Get(ctx context.Context, keyID string) (Record, error) {
 	if m == nil || m.loading == nil {
 		return Record{}, errNotMade
@@ -433,19 +437,18 @@ func (m *Manager) Get(ctx context.Context, keyID string) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("apikey: reading %s: %w", keyID, err)
 	}
-	r = r.Clone()
-	_, err = m.complete(ctx, []Record{r}, func(c Record) { r = c })
-	return r, err
+	u, err := m.usageOf(ctx, keyID)
+	return m.complete(r, u), err
 }
 
 // List returns all records of the store with their uses, oldest first. Keys revoked in this process are marked even if the
-// store does not know yet.
+// store does not know yet. If only the uses cannot be read, it returns the records without them, and [ErrUsesUnknown].
 func (m *Manager) List(ctx context.Context) ([]Record, error) {
 	out, _, err := m.list(ctx)
 	return out, err
 }
 
-// list also returns the moment from which uses are on record, zero for never.
+// list also returns the moment from which uses are on record, zero for never or unknown.
 func (m *Manager) list(ctx context.Context) ([]Record, time.Time, error) {
 	if m == nil || m.loading == nil {
 		return nil, time.Time{}, errNotMade
@@ -454,10 +457,10 @@ func (m *Manager) list(ctx context.Context) ([]Record, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("apikey: listing keys: %w", err)
 	}
+	since, uses, err := m.usage(ctx)
 	out := make([]Record, 0, len(b.Records))
-	since, err := m.complete(ctx, b.Records, func(r Record) { out = append(out, r) })
-	if err != nil {
-		return nil, time.Time{}, err
+	for _, r := range b.Records {
+		out = append(out, m.complete(r, uses[r.ID]))
 	}
 	slices.SortFunc(out, func(a, b Record) int {
 		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
@@ -465,30 +468,21 @@ func (m *Manager) list(ctx context.Context) ([]Record, time.Time, error) {
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	return out, since, nil
+	return out, since, err
 }
 
-// complete gives out copies of the records with their uses, and with the revocations that only this process knows.
-func (m *Manager) complete(ctx context.Context, records []Record, out func(Record)) (since time.Time, err error) {
-	since, uses, err := m.usage(ctx)
-	if err != nil {
-		return since, err
-	}
+// complete returns a copy of r with its uses, and with a revocation that only this process knows.
+func (m *Manager) complete(r Record, u Usage) Record {
+	r = r.Clone()
+	r.LastUsedAt, r.UsedScopes = u.LastUsedAt, u.Scopes
+	var k id
+	copy(k[:], r.ID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range records {
-		r := records[i].Clone()
-		var k id
-		copy(k[:], r.ID)
-		if t, dead := m.tombstones[k]; dead && r.RevokedAt.IsZero() {
-			r.RevokedAt = t
-		}
-		if u, ok := uses[r.ID]; ok {
-			r.LastUsedAt, r.UsedScopes = u.LastUsedAt, u.Scopes
-		}
-		out(r)
+	if t, dead := m.tombstones[k]; dead && r.RevokedAt.IsZero() {
+		r.RevokedAt = t
 	}
-	return since, nil
+	return r
 }
 
 // Swept says what a [Manager.Sweep] found, by key id.
@@ -507,7 +501,7 @@ const (
 
 // Sweep looks at all keys at the time now: it marks the ones whose time is over, also at the end of a rotation's overlap, as
 // disabled, and disables the dormant ones. Each is an event. Run it now and then, daily say, in one process or several; checks do
-// not depend on it. When some keys fail, the others are still swept, and the errors are joined.
+// not depend on it. When some keys fail, or it is not known when keys were used, the others are still swept, and the errors are joined.
 //
 // If no key at all was used within [Policy.DormantAfter], none is disabled as dormant and the error is [ErrNoUses]: more likely than a
 // service that nobody calls is one that records nothing.
@@ -516,18 +510,24 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 	if m == nil || m.loading == nil {
 		return done, errNotMade
 	}
+	var errs []error
 	dormantAfter := m.cfg.Policy.DormantAfter
-	if dormantAfter > 0 {
+	judged := dormantAfter > 0 // keys are, by their uses
+	if judged {
 		// From here on the store has uses on record, if it had not before: a key that nobody could be seen to use is not dormant.
 		if err := m.cfg.Store.(UsageStore).AddUsage(ctx, nil); err != nil {
-			return done, fmt.Errorf("apikey: sweeping: %w", err)
+			judged, errs = false, append(errs, fmt.Errorf("apikey: sweeping: %w", err))
 		}
 	}
 	records, since, err := m.list(ctx)
-	if err != nil {
-		return done, err
+	if errors.Is(err, ErrUsesUnknown) {
+		if judged {
+			judged, errs = false, append(errs, err)
+		}
+	} else if err != nil {
+		return done, errors.Join(append(errs, err)...)
 	}
-	var errs []error
+	blind := false // nobody records uses
 	recorded := slices.ContainsFunc(records, func(r Record) bool { return now.Sub(r.LastUsedAt) < dormantAfter })
 	for i := range records {
 		r := &records[i]
@@ -536,7 +536,7 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 		}
 		over := func(r *Record) bool { return !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) }
 		idle := func(r *Record) bool {
-			if dormantAfter == 0 || since.IsZero() {
+			if !judged || since.IsZero() {
 				return false
 			}
 			last := since
@@ -549,22 +549,25 @@ func (m *Manager) Sweep(ctx context.Context, now time.Time) (Swept, error) {
 		}
 		// The record that is stored may have changed since the list was read, so it is judged again.
 		var marked bool
+		var err error
 		switch {
 		case over(r):
 			if marked, err = m.disable(ctx, EventExpired, r.ID, ReasonExpired, func(r *Record) bool { return !over(r) }); marked {
 				done.Expired = append(done.Expired, r.ID)
 			}
 		case idle(r) && !recorded:
-			err = ErrNoUses
+			blind = true
 		case idle(r):
 			if marked, err = m.disable(ctx, EventDormant, r.ID, ReasonDormant, func(r *Record) bool { return !idle(r) }); marked {
 				done.Dormant = append(done.Dormant, r.ID)
 			}
 		}
-		if err != nil && !errors.Is(err, ErrState) && !slices.Contains(errs, err) { // ErrState: it was revoked meanwhile
+		if err != nil && !errors.Is(err, ErrState) { // ErrState: it was revoked meanwhile
 			errs = append(errs, err)
 		}
-		err = nil
+	}
+	if blind {
+		errs = append(errs, ErrNoUses)
 	}
 	return done, errors.Join(errs...)
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth"
@@ -28,7 +29,7 @@ const serverVariable = "MANTLET_TEST_KEY_FILE"
 func TestServerProcess(t *testing.T) {
 	path := os.Getenv(serverVariable)
 	if path == "" {
-		t.Skip("runs only as a child of TestARevocationInOneProcessHoldsInAnotherWithinOneSecond")
+		t.Skip("runs only as a child of TestARevocationInOneProcessHoldsInAnother")
 	}
 	m := with(t, apikey.Config{Store: fileStore(t, path)}) // with the default interval
 	defer m.Close(context.Background())
@@ -52,7 +53,8 @@ func TestServerProcess(t *testing.T) {
 	}
 }
 
-func TestARevocationInOneProcessHoldsInAnotherWithinOneSecond(t *testing.T) {
+// How long it takes is for the scheduler to say as well; see the next test.
+func TestARevocationInOneProcessHoldsInAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	m := with(t, apikey.Config{Store: fileStore(t, path)})
 	defer m.Close(context.Background())
@@ -96,14 +98,37 @@ func TestARevocationInOneProcessHoldsInAnotherWithinOneSecond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := time.Unix(0, at).Sub(revoked)
-	if took > time.Second {
-		t.Errorf("refused after %v", took)
-	}
-	t.Logf("refused by the other process after %v", took)
+	t.Logf("refused by the other process after %v", time.Unix(0, at).Sub(revoked))
 	if err := server.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// What two processes have in common is the file: here each has a store and a manager of its own, and the clock is exact.
+func TestARevocationInOneProcessHoldsInAnotherWithinOneSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keys.json")
+		here := with(t, apikey.Config{Store: fileStore(t, path)})
+		defer here.Close(context.Background())
+		time.Sleep(300 * time.Millisecond)
+		there := with(t, apikey.Config{Store: fileStore(t, path)}) // with the default interval
+		defer there.Close(context.Background())
+		for i := range 20 {
+			key, id := create(t, here, apikey.Spec{})
+			time.Sleep(time.Second)
+			if err := verify(there, key); err != nil {
+				t.Fatalf("a second after it was made: %v", err)
+			}
+			time.Sleep(time.Duration(i) * 37 * time.Millisecond) // to any moment between two polls
+			if err := here.Revoke(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if err := verify(there, key); !errors.Is(err, auth.ErrRevoked) {
+				t.Errorf("a second after Revoke returned in the other process: %v", err)
+			}
+		}
+	})
 }
 
 // late is a store whose answer is already old when it arrives.
@@ -174,8 +199,9 @@ func TestOfAMillionRequestsThatRaceRevocationsNoneIsAcceptedAfterwards(t *testin
 			}
 		})
 	}
+	const enough = 50 // reloads, spread over the whole race
 	for i := range int64(keys) {
-		for begun.Load() < (i+1)*requests/keys {
+		for !t.Failed() && (begun.Load() < (i+1)*requests/keys || reloads.Load() < (i+1)*enough/keys) {
 			runtime.Gosched()
 		}
 		if err := m.Revoke(t.Context(), id[i]); err != nil {
@@ -190,7 +216,7 @@ func TestOfAMillionRequestsThatRaceRevocationsNoneIsAcceptedAfterwards(t *testin
 	if wrong.Load() != 0 {
 		t.Errorf("%d requests that began after Revoke had returned were accepted", wrong.Load())
 	}
-	if before.Load() == 0 || after.Load() == 0 || reloads.Load() < 10 {
+	if before.Load() == 0 || after.Load() == 0 || reloads.Load() < enough {
 		t.Errorf("no race: %d accepted, %d refused, %d reloads", before.Load(), after.Load(), reloads.Load())
 	}
 	t.Logf("%d accepted before, %d refused, %d reloads", before.Load(), after.Load(), reloads.Load())

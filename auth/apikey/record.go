@@ -35,9 +35,6 @@ func (d *Digest) equal(e *Digest) bool {
 // String returns a fixed word.
 func (d Digest) String() string { return "[apikey.Digest]" }
 
-// GoString returns a fixed word.
-func (d Digest) GoString() string { return d.String() }
-
 // Format implements [fmt.Formatter]: every verb prints a fixed word.
 func (d Digest) Format(f fmt.State, _ rune) { io.WriteString(f, d.String()) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -12,8 +13,9 @@ import (
 
 // Reload asks the store for changes now. When it returns nil, every record the store had when Reload began is in force. A
 // batch that cannot be taken over whole changes nothing and is an error: a record that is not valid, an id that occurs twice,
-// or no records at all where there were some. A record of an earlier version than the one in force is not taken over, and the
-// Logger is told: after the store was restored from a backup, start the process anew. That ctx ends is no failure of the store.
+// or no records at all where there were some. A record of an earlier version than the one in force, or than the one that was when the
+// store lost it, is not taken over, and the Logger is told: after the store was restored from a backup, start the process anew. That
+// ctx ends is no failure of the store.
 func (m *Manager) Reload(ctx context.Context) error {
 	if m == nil || m.loading == nil {
 		return errNotMade
@@ -21,8 +23,9 @@ func (m *Manager) Reload(ctx context.Context) error {
 	return m.load(ctx)
 }
 
-// Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store. Checks go on with the keys in
-// memory until they are stale; their uses are no longer written. It may be called more than once.
+// Close stops polling, waits for a load under way, or for ctx, and writes the last uses to the store; if ctx has ended by then, it takes
+// up to a second for them all the same. Checks go on with the keys in memory until they are stale; their uses are no longer written. It
+// may be called more than once.
 //
 // A program that ends without it, by log.Fatal for one, loses the uses since the last write, those of [Config.UsageInterval] at most, and
 // nothing else. Over a [MemoryStore] there is nothing to lose.
@@ -31,12 +34,15 @@ func (m *Manager) Close(ctx context.Context) error {
 		return nil
 	}
 	m.halt()
-	select {
-	case <-m.done:
-		return m.endUses(ctx)
-	case <-ctx.Done():
-		return fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
+	m.closeUses()
+	err := take(ctx, m.loading)
+	if err == nil {
+		m.loading <- struct{}{} // whoever takes it now finds that the life of m has ended, and loads nothing
+		<-m.done
+	} else {
+		err = fmt.Errorf("apikey: closing: %w", context.Cause(ctx))
 	}
+	return errors.Join(err, m.endUses(ctx))
 }
 
 func (m *Manager) poll(ctx context.Context) {
@@ -57,15 +63,17 @@ func (m *Manager) load(ctx context.Context) error {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.LoadTimeout)
 	defer cancel()
-	select {
-	case <-m.loading:
+	err := take(ctx, m.loading)
+	if err == nil {
 		defer func() { m.loading <- struct{}{} }()
-	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		m.again()
-		return fmt.Errorf("apikey: loading keys: %w", ctx.Err())
+		return fmt.Errorf("apikey: loading keys: %w", err)
 	}
 	began := time.Since(m.base)
-	err := m.refresh(ctx)
+	err = m.refresh(ctx)
 	if err != nil && caller.Err() != nil {
 		// Whoever asked has gone, which says nothing about the store: the keys grow no older by it. What they wanted to know is asked
 		// again without them.
@@ -73,6 +81,18 @@ func (m *Manager) load(ctx context.Context) error {
 		return err
 	}
 	m.report(ctx, began, err)
+	return err
+}
+
+// first is the load of New, which needs no logger: whoever called New hears of an error, and nothing goes on without keys.
+func (m *Manager) first() error {
+	ctx, cancel := context.WithTimeout(m.life, m.cfg.LoadTimeout)
+	defer cancel()
+	began := time.Since(m.base)
+	err := m.refresh(ctx)
+	if err == nil {
+		m.report(ctx, began, nil)
+	}
 	return err
 }
 
@@ -182,18 +202,50 @@ func (m *Manager) refresh(ctx context.Context) error {
 	for k, e := range keys {
 		// A store that was put back to an earlier state, or a replica that lags, must not undo what was seen: a key that was disabled
 		// or is to end would work again.
-		if have := old.known(k); have != nil && have.detail.version > e.detail.version {
+		have := old.known(k)
+		if have == nil {
+			have = m.lost[k]
+		}
+		if have != nil && have.detail.version > e.detail.version {
 			keys[k], e = have, have
 			behind = append(behind, have.detail.principal.KeyID)
+		} else if have != nil {
+			e.judgedLike(have)
 		}
 		if _, ok := m.tombstones[k]; ok {
 			e.state.Or(revoked)
 		}
 	}
+	m.keepLost(old, keys)
 	m.keys.Store(newSnapshot(keys))
 	m.version = b.Version
 	m.gatherAll(old) // a use that is being marked at this very moment may be missed
 	return nil
+}
+
+// maxLost bounds the keys that are remembered after the store lost them. Beyond it arbitrary ones are forgotten.
+const maxLost = 1 << 16
+
+// keepLost remembers the keys of the old snapshot that are not among these, and forgets those that are back. A backup may come back row by
+// row, and a disabled key must not come back alive. Keys that were never changed need not be remembered, nor those that are dead for
+// good. The caller holds mu.
+func (m *Manager) keepLost(old *snapshot, keys map[id]*entry) {
+	maps.DeleteFunc(m.lost, func(k id, _ *entry) bool { return keys[k] != nil })
+	old.all(func(e *entry) {
+		k := e.detail.id
+		if _, dead := m.tombstones[k]; dead || keys[k] != nil || e.detail.version <= 1 {
+			return
+		}
+		if len(m.lost) >= maxLost {
+			for any := range m.lost {
+				delete(m.lost, any)
+				break
+			}
+		}
+		kept := new(entry) // not e itself, which would keep all its neighbours in memory
+		e.copyTo(kept)
+		m.lost[k] = kept
+	})
 }
 
 // report moves the moment of staleness and tells the logger, once per change of the weather.
@@ -268,6 +320,9 @@ func (m *Manager) publish(r *Record) {
 	if m.midLoad {
 		m.written = append(m.written, e)
 	}
+	if e.detail.version == 1 {
+		delete(m.lost, e.detail.id) // made here and now, it comes from no backup
+	}
 	m.swap([]*entry{e})
 }
 
@@ -281,6 +336,12 @@ func (m *Manager) swap(written []*entry) {
 				continue // a load was faster and knows more
 			}
 			m.gatherOne(have)
+			e.judgedLike(have)
+		} else if lost := m.lost[e.detail.id]; lost != nil {
+			delete(m.lost, e.detail.id)
+			if lost.detail.version >= e.detail.version {
+				e = lost
+			}
 		}
 		if _, dead := m.tombstones[e.detail.id]; dead {
 			e.state.Or(revoked)

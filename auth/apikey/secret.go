@@ -32,9 +32,6 @@ func (s Secret) Reveal() string {
 // String returns a fixed word.
 func (s Secret) String() string { return redacted }
 
-// GoString returns a fixed word.
-func (s Secret) GoString() string { return redacted }
-
 // Format implements [fmt.Formatter]: every verb prints a fixed word.
 func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 

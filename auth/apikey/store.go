@@ -35,7 +35,9 @@ var (
 	ErrState = errors.New("apikey: the key is in no state for this")
 	// ErrNoUses means that keys were not taken for dormant because the store has no recent use of any key on record.
 	ErrNoUses = errors.New("apikey: no key was used lately by what is on record; is anybody recording? none is disabled as dormant")
-	// ErrWeak means that a key was not imported because somebody could guess it.
+	// ErrUsesUnknown means that the uses of keys could not be read. It comes with the records, which then say nothing of uses.
+	ErrUsesUnknown = errors.New("apikey: the uses of keys cannot be read")
+	// ErrWeak means that somebody could guess a key: it was not imported or, if it was by its hash, is refused.
 	ErrWeak = errors.New("apikey: the key is too easy to guess")
 )
 
@@ -167,6 +169,13 @@ func (s *MemoryStore) AddUsage(_ context.Context, used []Usage) error {
 	defer s.mu.Unlock()
 	s.use.add(time.Now(), used)
 	return nil
+}
+
+// UsageOf implements [UsageFinder].
+func (s *MemoryStore) UsageOf(_ context.Context, id string) (Usage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return MergeUsage(s.use.keys[id], Usage{ID: id}), nil
 }
 
 // Usage implements [UsageStore].

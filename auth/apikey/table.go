@@ -135,6 +135,7 @@ func (e *entry) copyTo(to *entry) {
 // detail is the rest of a key. Copies of an entry share it.
 type detail struct {
 	foreign   bool
+	strength  atomic.Uint32 // of a foreign key: see weak
 	id        id
 	principal auth.Principal
 	addresses []netip.Prefix

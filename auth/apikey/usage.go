@@ -32,6 +32,13 @@ type UsageStore interface {
 	Usage(ctx context.Context) (since time.Time, used []Usage, err error)
 }
 
+// UsageFinder is a [UsageStore] that finds the uses of one key without reading those of all others. [Manager.Get] asks it.
+type UsageFinder interface {
+	UsageStore
+	// UsageOf returns what is on record about one key; a Usage without times and scopes if that is nothing.
+	UsageOf(ctx context.Context, id string) (Usage, error)
+}
+
 // ledger is what is on record about all keys.
 type ledger struct {
 	since time.Time
@@ -74,15 +81,15 @@ func MergeUsage(old, new Usage) Usage {
 // uses is the way of uses from checks to the store. A check marks its key and, if nobody did, winds up a timer; when that fires,
 // the marks are gathered and written. So a check reads no clock and waits for nothing, and an idle Manager does nothing.
 type uses struct {
-	armed atomic.Bool
+	armed    atomic.Bool
+	flushing chan struct{} // holds one token; whoever has it may write to the store
 
-	mu      sync.Mutex
+	mu      sync.Mutex // never held while the store or the logger is asked: a check that winds up the timer may be waiting for it
 	timer   *time.Timer
 	closed  bool
 	pending map[string]Usage // gathered, and not yet in the store
+	writing map[string]Usage // on their way to the store
 	failure string
-
-	flushing sync.Mutex
 }
 
 // mark notes that a key was used.
@@ -105,6 +112,7 @@ func (m *Manager) arm() {
 		return
 	}
 	u.timer = time.AfterFunc(m.cfg.UsageInterval, func() {
+		u.armed.Store(false) // before the marks are gathered: whoever marks later winds up the timer again
 		ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LoadTimeout)
 		defer cancel()
 		if m.flush(ctx) != nil {
@@ -146,69 +154,137 @@ func (m *Manager) gatherAll(s *snapshot) {
 // flush gathers the marks and writes them to the store. Where the store keeps none, or fails, they stay pending.
 func (m *Manager) flush(ctx context.Context) error {
 	u := &m.uses
-	u.flushing.Lock()
-	defer u.flushing.Unlock()
-	u.armed.Store(false) // before the marks are gathered: whoever marks later winds up the timer again
-	m.gatherAll(m.keys.Load())
-	store, ok := m.cfg.Store.(UsageStore)
-	if !ok {
-		return nil
+	if err := take(ctx, u.flushing); err != nil {
+		return fmt.Errorf("apikey: storing uses: %w", err)
 	}
-	u.mu.Lock()
-	pending := u.pending
-	u.pending = make(map[string]Usage)
-	u.mu.Unlock()
-	if len(pending) == 0 {
-		return nil
-	}
-	gathered := slices.Collect(maps.Values(pending))
-	err := store.AddUsage(ctx, gathered)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	was := u.failure
-	u.failure = ""
-	if err != nil {
-		u.failure = err.Error()
-		for _, x := range gathered {
-			u.pending[x.ID] = MergeUsage(u.pending[x.ID], x)
-		}
-		err = fmt.Errorf("apikey: storing uses: %w", err)
-		if u.failure != was {
-			m.logger().LogAttrs(ctx, slog.LevelWarn, "apikey: uses of keys cannot be stored; they are kept and tried again", slog.String("error", u.failure))
-		}
+	news, err := m.write(ctx)
+	u.flushing <- struct{}{}
+	if news != "" { // now that nobody waits for us: a handler of logs may take its time
+		m.logger().LogAttrs(ctx, slog.LevelWarn, "apikey: uses of keys cannot be stored; they are kept and tried again", slog.String("error", news))
 	}
 	return err
 }
 
-// usage returns all that is on record, here and in the store.
-func (m *Manager) usage(ctx context.Context) (since time.Time, all map[string]Usage, err error) {
-	m.flush(ctx) // what cannot be stored is merged below
-	all = make(map[string]Usage)
-	if store, ok := m.cfg.Store.(UsageStore); ok {
-		var stored []Usage
-		if since, stored, err = store.Usage(ctx); err != nil {
-			return since, nil, fmt.Errorf("apikey: reading uses: %w", err)
-		}
-		for _, u := range stored {
-			all[u.ID] = u
+// write is flush for whoever has the token. It returns what the logger has not been told yet.
+func (m *Manager) write(ctx context.Context) (news string, err error) {
+	m.gatherAll(m.keys.Load())
+	store, ok := m.cfg.Store.(UsageStore)
+	if !ok {
+		return "", nil
+	}
+	u := &m.uses
+	u.mu.Lock()
+	if len(u.pending) == 0 {
+		u.mu.Unlock()
+		return "", nil
+	}
+	gathered := slices.Collect(maps.Values(u.pending))
+	u.writing, u.pending = u.pending, make(map[string]Usage)
+	u.mu.Unlock()
+	err = store.AddUsage(ctx, gathered)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.writing = nil
+	was := u.failure
+	u.failure = ""
+	if err == nil {
+		return "", nil
+	}
+	if u.failure = err.Error(); u.failure != was && !u.closed { // else nothing is tried again, and Close says so
+		news = u.failure
+	}
+	for _, x := range gathered {
+		u.pending[x.ID] = MergeUsage(u.pending[x.ID], x)
+	}
+	return news, fmt.Errorf("apikey: storing uses: %w", err)
+}
+
+// unstored returns the uses of these keys, of all for none, that may not be in the store yet. Whoever then reads the store misses none.
+func (u *uses) unstored(keyIDs ...string) map[string]Usage {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := make(map[string]Usage)
+	for _, from := range [...]map[string]Usage{u.writing, u.pending} {
+		for id, x := range from {
+			if len(keyIDs) == 0 || slices.Contains(keyIDs, id) {
+				out[id] = MergeUsage(out[id], x)
+			}
 		}
 	}
-	m.uses.mu.Lock()
-	defer m.uses.mu.Unlock()
-	for _, u := range m.uses.pending {
+	return out
+}
+
+// usage returns all that is on record, here and in the store. It writes nothing, so that it waits for no writer.
+func (m *Manager) usage(ctx context.Context) (since time.Time, all map[string]Usage, err error) {
+	m.gatherAll(m.keys.Load())
+	all = m.uses.unstored()
+	store, ok := m.cfg.Store.(UsageStore)
+	if !ok {
+		return since, all, nil
+	}
+	since, stored, err := store.Usage(ctx)
+	if err != nil {
+		return time.Time{}, nil, fmt.Errorf("%w: %w", ErrUsesUnknown, err)
+	}
+	for _, u := range stored {
 		all[u.ID] = MergeUsage(all[u.ID], u)
 	}
 	return since, all, nil
 }
 
-// endUses writes the last uses.
-func (m *Manager) endUses(ctx context.Context) error {
+// usageOf is usage for one key.
+func (m *Manager) usageOf(ctx context.Context, keyID string) (Usage, error) {
+	store, ok := m.cfg.Store.(UsageFinder)
+	if !ok {
+		_, all, err := m.usage(ctx)
+		return all[keyID], err
+	}
+	var k id
+	copy(k[:], keyID)
+	if e := m.keys.Load().known(k); e != nil {
+		m.gatherOne(e)
+	}
+	here := m.uses.unstored(keyID)[keyID]
+	stored, err := store.UsageOf(ctx, keyID)
+	if err != nil {
+		return Usage{}, fmt.Errorf("%w: %w", ErrUsesUnknown, err)
+	}
+	return MergeUsage(here, stored), nil
+}
+
+// closeUses ends the timer.
+func (m *Manager) closeUses() {
 	u := &m.uses
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.closed = true
 	if u.timer != nil {
 		u.timer.Stop()
 	}
-	u.mu.Unlock()
+}
+
+// endUses writes the last uses.
+func (m *Manager) endUses(ctx context.Context) error {
+	if ctx.Err() != nil {
+		// They are worth a moment: a server that was long in shutting down comes here with a context that has ended.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+	}
 	return m.flush(ctx)
+}
+
+// take takes the token of a channel that holds one. One that is there is taken also when ctx has ended.
+func take(ctx context.Context, tokens chan struct{}) error {
+	select {
+	case <-tokens:
+		return nil
+	default:
+	}
+	select {
+	case <-tokens:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

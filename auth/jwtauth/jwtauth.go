@@ -24,8 +24,8 @@ type Config struct {
 	// MaxTokenBytes bounds the length of a token. Zero means 8 KiB; at most 64 KiB.
 	MaxTokenBytes int
 	// CacheSize is how many verified tokens are remembered, so that the next use costs a hash instead of a signature; it is rounded up to
-	// four times a power of two. Zero means 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters takes 640 bytes, whatever its
-	// own length. See the package comment for what a remembered token is still asked.
+	// four times a power of two. Zero means 4096; negative means none; at most 1,048,576. A token with a subject and a jti of 30 characters
+	// takes 640 bytes, whatever its own length. See the package comment for what a remembered token is still asked.
 	CacheSize int
 	// Revoked, if set, is asked about every token that is otherwise good, on every use, remembered or not. An error refuses: one
 	// that wraps [auth.ErrRevoked] with 401, one that is none of package auth's with 503, as a list that cannot answer must. It is

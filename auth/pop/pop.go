@@ -36,9 +36,9 @@ type Config struct {
 	Leeway time.Duration
 	// Replay remembers proofs that were used. Nil means a store in memory, for this process alone.
 	Replay ReplayStore
-	// MaxProofs bounds the proofs the store in memory remembers, each for one to two times MaxAge, twice Leeway and 5 seconds. A client has a 64th of them,
-	// which it may share with others by chance; when that is full, further proofs are refused with 503. Zero means 1,048,576: 80 MiB
-	// when full, and some 110 requests a second without end for one client at the default MaxAge.
+	// MaxProofs bounds the proofs the store in memory remembers, each for one to two times MaxAge, twice Leeway and 5 seconds. A client has
+	// a 64th of them, which it may share with others by chance; when that is full, further proofs are refused with 503. Zero means
+	// 1,048,576: 80 MiB when full, and some 110 requests a second without end for one client at the default MaxAge.
 	MaxProofs int
 	// RequireNonce demands a nonce of ours in every proof (RFC 9449 section 9), so that proofs cannot be made in advance by whoever
 	// could use the client's key for a moment. The Gate sends it with every answer to a request that has a proof.
@@ -304,9 +304,9 @@ func (v *Verifier) Announce(h http.Header, r *http.Request) {
 
 // ReplayStore remembers which proofs were used. Implementations are safe for concurrent use; package replaytest checks them.
 type ReplayStore interface {
-	// Burn records key until the given time and reports whether it was not there, as one atomic step: of any number of calls at once,
-	// in any number of processes, one gets true. The time is when no
-	// Verifier accepts the proof any more, with room for clocks that are apart by Config.Leeway and 5 seconds. An error means that it could not be decided; the request is then refused with 503.
+	// Burn records key until the given time and reports whether it was not there, as one atomic step: of any number of calls at once, in
+	// any number of processes, one gets true. The time is when no Verifier accepts the proof any more, with room for clocks that are apart
+	// by Config.Leeway and 5 seconds. An error means that it could not be decided; the request is then refused with 503.
 	//
 	// The first 16 bytes of key stand for the client's key, the others for the proof.
 	Burn(ctx context.Context, key [32]byte, until time.Time) (first bool, err error)

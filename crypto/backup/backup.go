@@ -272,11 +272,11 @@ func (b *writer) header() error {
 	seen := make(map[seal.ID]bool)
 	b.report.Keys = []seal.ID{}
 	for _, ring := range cfg.Needs {
-		for _, key := range ring.Keys() {
+		for _, key := range ring.Config().Keys {
 			if seen[key.ID] || key.State == seal.Disabled || key.State == seal.Destroyed {
 				continue // nothing needs it, or nothing can
 			}
-			box, err := ring.Canary(nil, key.ID, canaryPlace(cfg.Label))
+			box, err := canary(key.Key, cfg.Label)
 			if err != nil {
 				return err
 			}
@@ -288,6 +288,15 @@ func (b *writer) header() error {
 	b.report.Label, b.report.Counter, b.report.Time, b.report.Key = h.Label, h.Counter, h.Time, cfg.Ring.Primary()
 	b.report.Tombstones, b.report.Checkpoint = len(h.Tombstones), len(h.Checkpoint) > 0
 	return b.out.frame(kindHeader, h, maxHeader)
+}
+
+// canary is a record of no message: who opens it has the key.
+func canary(key seal.Key, label string) ([]byte, error) {
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary}}})
+	if err != nil {
+		return nil, err
+	}
+	return ring.Seal(nil, nil, canaryPlace(label))
 }
 
 func (b *writer) skip(name string) bool { return b.set.Skip != nil && b.set.Skip(name) }

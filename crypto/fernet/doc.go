@@ -5,7 +5,8 @@
 // Keys come as a ring. The first key encrypts, all of them decrypt, and Rotate moves a token to the first one without making
 // it younger:
 //
-//	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{newest, older}, TTL: time.Hour})
+//	keys, err := fernet.ReadKeyFile("/etc/model/fernet.keys") // or KeysFromEnv("FERNET_KEY")
+//	ring, err := fernet.New(fernet.Config{Keys: keys, TTL: time.Hour})
 //	token := ring.Encrypt([]byte("hello"))
 //	msg, err := ring.Decrypt(token)
 //

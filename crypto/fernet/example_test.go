@@ -3,7 +3,10 @@ package fernet_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/fernet"
@@ -72,4 +75,48 @@ func ExampleKey() {
 	// [redacted fernet key]
 	// [redacted fernet key] [redacted fernet key] [redacted fernet key]
 	// 44
+}
+
+// The list that Airflow reads: two keys while one replaces the other, the newer one first.
+func ExampleKeysFromEnv() {
+	newest, older := fernet.GenerateKey(), fernet.GenerateKey()
+	os.Setenv("AIRFLOW__CORE__FERNET_KEY", newest.Reveal()+","+older.Reveal()) // set by whoever starts the process
+	defer os.Unsetenv("AIRFLOW__CORE__FERNET_KEY")
+
+	keys, err := fernet.KeysFromEnv("AIRFLOW__CORE__FERNET_KEY")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ring, err := fernet.New(fernet.Config{Keys: keys, TTL: fernet.NoExpiry})
+	if err != nil {
+		log.Fatal(err)
+	}
+	moved, err := ring.Rotate(ring.Encrypt([]byte("a connection's password")))
+	fmt.Println(len(keys), keys[0].Equal(newest), len(moved) > 0, err)
+	// Output: 2 true true <nil>
+}
+
+func ExampleCreateKeyFile() {
+	dir, err := os.MkdirTemp("", "fernet")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "fernet.keys")
+
+	if _, err := fernet.CreateKeyFile(path); err != nil { // once
+		log.Fatal(err)
+	}
+	keys, err := fernet.ReadKeyFile(path) // at every start
+	fmt.Println(len(keys), err)
+
+	// The first step of a rotation: the new key behind the old one, for every process to know it before one uses it.
+	keys = append(keys, fernet.GenerateKey())
+	fmt.Println(fernet.ReplaceKeyFile(path, keys))
+	_, err = fernet.CreateKeyFile(path)
+	fmt.Println(errors.Is(err, fs.ErrExist))
+	// Output:
+	// 1 <nil>
+	// <nil>
+	// true
 }

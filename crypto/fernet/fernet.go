@@ -46,26 +46,12 @@ type Keyring struct {
 
 // New makes a Keyring. The error lists everything that is wrong with cfg, and never shows a key.
 func New(cfg Config) (*Keyring, error) {
-	var errs []error
+	errs := checkKeys("Config.Keys", cfg.Keys)
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 
-	if len(cfg.Keys) == 0 {
-		refuse("Config.Keys is empty: at least one key is needed")
-	}
-	if len(cfg.Keys) > MaxKeys {
-		refuse("Config.Keys has %d keys, more than MaxKeys (%d)", len(cfg.Keys), MaxKeys)
-	}
 	k := &Keyring{forever: cfg.TTL == NoExpiry}
-	for i, key := range cfg.Keys {
-		if key.secret == nil {
-			refuse("Config.Keys[%d] is the zero Key", i)
-			continue
-		}
-		if j := slices.IndexFunc(cfg.Keys[:i], key.Equal); j >= 0 {
-			refuse("Config.Keys[%d] is the same key as Config.Keys[%d]", i, j)
-			continue
-		}
-		if len(errs) == 0 {
+	if len(errs) == 0 {
+		for _, key := range cfg.Keys {
 			k.keys = append(k.keys, newCryptor(key))
 		}
 	}
@@ -110,9 +96,6 @@ const (
 	minRaw     = overhead + blockSize
 	minEncoded = (minRaw + 2) / 3 * 4
 )
-
-// strict refuses padding bits that are not zero. It still skips line breaks: whoever decodes must compare the length.
-var strict = base64.URLEncoding.Strict()
 
 // Encrypt returns a token for msg with the present time, encrypted under the ring's first key.
 func (k *Keyring) Encrypt(msg []byte) []byte { return k.AppendEncrypt(nil, msg, time.Now()) }
@@ -199,15 +182,7 @@ func (k *Keyring) seal(dst, msg []byte, stamp uint64) []byte {
 	copy(raw[n-macSize:], c.mac(raw[:n-macSize]))
 	k.keys[0].put(c)
 
-	// Then the text is written from the left over it, a piece at a time: 3 bytes become 4 characters, so the written part
-	// meets the unread one exactly at the end.
-	var piece [768]byte
-	for len(raw) > 0 {
-		m := copy(piece[:], raw)
-		raw = raw[m:]
-		base64.URLEncoding.Encode(out, piece[:m])
-		out = out[base64.URLEncoding.EncodedLen(m):]
-	}
+	encode(out, raw)
 	return dst
 }
 
@@ -228,7 +203,7 @@ func (k *Keyring) open(dst, tok []byte, check func(stamp uint64) error) (_ []byt
 	dst = slices.Grow(dst, room)
 	raw := dst[at : at+room]
 	// The decoder skips line breaks. Any that it skipped are missing in m, since n counts them as characters.
-	if m, err := strict.Decode(raw, tok); err != nil || m != n || raw[0] != version {
+	if m, ok := decode(raw, tok); !ok || m != n || raw[0] != version {
 		return nil, 0, ErrInvalid
 	}
 	raw = raw[:n]

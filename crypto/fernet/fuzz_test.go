@@ -3,6 +3,7 @@ package fernet_test
 import (
 	"bytes"
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,47 @@ func FuzzParseKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if k, err := fernet.ParseKey(s); err == nil && k.Reveal() != s {
 			t.Fatalf("%q became another key", s)
+		}
+	})
+}
+
+// A list that is read is read again from what it is written as, and no error shows a piece of it.
+func FuzzParseKeys(f *testing.F) {
+	f.Add(specKey)
+	f.Add(specKey + ",\n" + fernet.GenerateKey().Reveal() + " " + fernet.GenerateKey().Reveal())
+	f.Add("," + specKey)
+	f.Add(specKey[:43] + "\n=")
+	f.Fuzz(func(t *testing.T, list string) {
+		keys, err := fernet.ParseKeys(list)
+		if err != nil {
+			if keys != nil {
+				t.Error("keys and an error")
+			}
+			return
+		}
+		if len(keys) == 0 || len(keys) > fernet.MaxKeys {
+			t.Fatalf("%d keys", len(keys))
+		}
+		var texts []string
+		for _, k := range keys {
+			texts = append(texts, k.Reveal())
+		}
+		again, err := fernet.ParseKeys(strings.Join(texts, ","))
+		if err != nil || !sameKeys(keys, again) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// What is accepted as a key file is what would be written, but for the end of the last line.
+func FuzzKeyFile(f *testing.F) {
+	f.Add([]byte(specKey + "\n"))
+	f.Add([]byte(specKey + "\n" + fernet.GenerateKey().Reveal()))
+	f.Add([]byte(specKey + "\r\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		keys, err := fernet.DecodeKeyFile(data)
+		if err == nil && string(fernet.EncodeKeyFile(keys)) != strings.TrimSuffix(string(data), "\n")+"\n" {
+			t.Error("another file")
 		}
 	})
 }

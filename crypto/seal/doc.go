@@ -2,7 +2,10 @@
 // NewWriter, NewReader and NewReaderAt. Every box names its key, so keys rotate without trial decryption, and is bound to the
 // place it belongs to, so that it opens nowhere else.
 //
+//	key := seal.GenerateKey() // once
 //	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary}}})
+//	secret := ring.Reveal() // to the secret store, from where seal.ParseKeyring reads it
+//
 //	where := seal.Context{Purpose: "users.email", Tenant: "acme", Subject: "user-42"}
 //	box, err := ring.Seal(nil, []byte("alice@example.com"), where)
 //	msg, err := ring.Open(nil, box, where)
@@ -83,4 +86,5 @@
 // Under GODEBUG=fips140=only all of the package works except NewWriter and NewParallelWriter, which return ErrFIPS: chunks have
 // counted nonces, and that mode lets nobody but the module choose a nonce. Streams made elsewhere are read, with one more copy. The
 // formats are the same in every mode. Whether a composition of approved algorithms is itself approved is for your assessor to say.
+// Programs built with GOEXPERIMENT=boringcrypto, whose ciphers lack what this is made of, panic at the first Seal.
 package seal

@@ -189,6 +189,11 @@ func TestDisabledDestroyedAndUnknownKeysAreToldApart(t *testing.T) {
 	do(ring.Retire(old.ID()))
 	do(ring.Destroy(old.ID()))
 	expect("destroyed", seal.ErrKeyDestroyed)
+	for _, k := range ring.Config().Keys {
+		if (k.Key.Reveal() == "") != (k.ID == old.ID()) {
+			t.Error("the ring has not forgotten the destroyed key, or the other one")
+		}
+	}
 	if err := ring.Add(old, t0); !errors.Is(err, seal.ErrKeyExists) {
 		t.Errorf("a destroyed key came back: %v", err)
 	}

@@ -20,9 +20,10 @@ func (k *Keyring) NewWriter(w io.Writer, c Context) (*Writer, error) {
 	return k.NewParallelWriter(w, c, 1)
 }
 
-// NewParallelWriter returns a Writer like that of NewWriter whose work is done by up to workers goroutines at once, with 256 KiB of
-// memory for each. The goroutines end with each call, so a Writer that is given up leaks nothing. The stream is the same.
-// Write to it with io.Copy or in pieces of 256 KiB or more. One worker or fewer means NewWriter's.
+// NewParallelWriter returns a Writer like that of NewWriter, of the same streams, which has up to workers goroutines encrypt while io.Copy
+// (ReadFrom) or a Write of at least 256 KiB for each worker goes on. They end with the call, so a Writer that is given up leaks
+// nothing, and only the caller's goroutine reads and writes. It uses 256 KiB of memory more for each worker during the call. One
+// worker or fewer means NewWriter's.
 func (k *Keyring) NewParallelWriter(w io.Writer, c Context, workers int) (*Writer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -86,10 +87,10 @@ func (k *Keyring) NewReader(r io.Reader, c Context) (*Reader, error) {
 	return k.NewParallelReader(r, c, 1)
 }
 
-// NewParallelReader returns a Reader like that of NewReader whose work is done by up to workers goroutines at once, with 512 KiB
-// of memory for each. The goroutines end with each call, so a Reader that is given up leaks nothing. It waits for 256 KiB for each of
-// them to come from r before it hands out any, so it is for files, not for conversations. Read from it with io.Copy or in
-// pieces of 256 KiB or more. One worker or fewer means NewReader's.
+// NewParallelReader returns a Reader like that of NewReader which has up to workers goroutines decrypt while io.Copy (WriteTo) goes
+// on; Read works alone. They end with the call, so a Reader that is given up leaks nothing, and only the caller's goroutine reads
+// and writes. It uses 512 KiB of memory more for each worker during the call, and waits for as much as they can hold before it
+// writes: it is for files, not for conversations. One worker or fewer means NewReader's.
 func (k *Keyring) NewParallelReader(r io.Reader, c Context, workers int) (*Reader, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -138,7 +139,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, public(err)
 }
 
-// WriteTo writes the rest of the message to w, without copying it first. io.Copy calls it. It returns nil when the message is complete.
+// WriteTo writes the rest of the message to w, without copying it first. io.Copy calls it. It returns nil when the message is complete. An
+// error of w is final for a Reader of several workers, who have got ahead of it.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	if r.r == nil {
 		return 0, ErrInvalid

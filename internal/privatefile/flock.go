@@ -12,10 +12,20 @@ import (
 )
 
 // Lock takes an exclusive advisory lock on the named file, which it creates if need be, and waits for it until ctx ends.
-// The kernel gives the lock back when the process dies. The file stays: removing it would let two writers lock two files.
+// The kernel gives the lock back when the process dies. The file stays: removing it would let two writers lock two files. Who may open the
+// file can hold the lock for as long as they like, so one that is not private, as by [Check], is an error, the rest of a sentence that
+// begins with the file.
 func Lock(ctx context.Context, name string) (unlock func(), err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = Check(name, info)
+	}
+	if err != nil {
+		f.Close()
 		return nil, err
 	}
 	for {

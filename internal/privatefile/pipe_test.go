@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -66,5 +67,37 @@ func TestALockIsHeldByOneAtATime(t *testing.T) {
 	}
 	if _, err := Lock(t.Context(), link); err == nil {
 		t.Error("a symbolic link is locked")
+	}
+}
+
+// Whoever made the file first, or may open it, can hold the lock for ever.
+func TestALockThatOthersCouldHoldIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(path string) error
+		want string // of the error; empty for none
+	}{
+		{"of its own making", func(string) error { return nil }, ""},
+		{"of another user", func(path string) error { return os.Chown(path, 65534, 65534) }, "belongs to user 65534"},
+		{"that others may read, which is enough to lock it", func(path string) error { return os.Chmod(path, 0o644) }, "mode 0644"},
+		{"a pipe", func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "not a regular file"},
+	} {
+		path := filepath.Join(t.TempDir(), "lock")
+		unlock, err := Lock(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+		if err := c.do(path); err != nil {
+			t.Logf("%s: %v", c.name, err) // only root can give a file away, and not every file system has pipes
+			continue
+		}
+		unlock, err = Lock(t.Context(), path)
+		if err == nil {
+			unlock()
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v; want %q", c.name, err, c.want)
+		}
 	}
 }

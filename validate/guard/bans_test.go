@@ -6,56 +6,19 @@ import (
 	"math"
 	"net/http/httptest"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/mantlet-go/mantlet/internal/raced"
 	"github.com/mantlet-go/mantlet/validate/guard"
 )
 
 var attacker = netip.MustParseAddr("192.0.2.66")
 
 func banned(g *guard.Guard, a netip.Addr) bool { _, b := g.Banned(a); return b }
-
-func TestPointsDecayAndTheThresholdBans(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{})
-		g.ReportAddr(attacker, 80)
-		if s := g.Score(attacker); math.Abs(s-80) > 0.001 {
-			t.Errorf("score %v", s)
-		}
-		time.Sleep(guard.DefaultHalfLife)
-		if s := g.Score(attacker); math.Abs(s-40) > 0.001 {
-			t.Errorf("score %v after a half-life", s)
-		}
-		g.ReportAddr(attacker, 59)
-		if banned(g, attacker) {
-			t.Error("banned at 99 points")
-		}
-		g.ReportAddr(attacker, 2)
-		until, ok := g.Banned(attacker)
-		if !ok || time.Until(until) != guard.DefaultBan {
-			t.Errorf("%v, %v", until, ok)
-		}
-		time.Sleep(guard.DefaultBan - 1)
-		if !banned(g, attacker) {
-			t.Error("out a nanosecond early")
-		}
-		time.Sleep(time.Nanosecond)
-		if banned(g, attacker) {
-			t.Error("still in")
-		}
-		if s := g.Score(attacker); math.Abs(s-50) > 0.001 {
-			t.Errorf("on parole with %v points", s)
-		}
-	})
-}
 
 func TestAClientThatErrsNowAndThenIsNotBanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -73,70 +36,30 @@ func TestAClientThatErrsNowAndThenIsNotBanned(t *testing.T) {
 func TestBansGrowForRepeatersUpToTheBoundAndAreForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := must(t, guard.Config{Ban: time.Minute, MaxBan: 10 * time.Minute, ForgiveAfter: time.Hour})
-		ban := func() time.Duration {
-			t.Helper()
-			g.ReportAddr(attacker, 100)
-			until, ok := g.Banned(attacker)
-			if !ok {
-				t.Fatal("not banned")
+		for i, want := range []time.Duration{1, 2, 4, 8, 10, 10, 2} {
+			if i == 6 {
+				time.Sleep(5 * time.Hour) // good behaviour for all bans but one
 			}
-			d := time.Until(until)
-			time.Sleep(d)
-			return d / time.Minute
-		}
-		var got []time.Duration
-		for range 300 { // also past what the count of bans can hold
-			got = append(got, ban())
-		}
-		if !slices.Equal(got[:6], []time.Duration{1, 2, 4, 8, 10, 10}) || slices.Min(got[4:]) != 10 {
-			t.Errorf("bans of %v minutes", got)
-		}
-		time.Sleep(254 * time.Hour)
-		if d := ban(); d != 2 {
-			t.Errorf("%d minutes after good behaviour for all bans but one", d)
-		}
-		time.Sleep(1000 * time.Hour)
-		if d := ban(); d != 1 {
-			t.Errorf("%d minutes after good behaviour for ever", d)
-		}
-	})
-}
-
-func TestPointsDuringABanDoNotPutOffItsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{})
-		g.ReportAddr(attacker, 1000)
-		until, _ := g.Banned(attacker)
-		time.Sleep(time.Minute)
-		g.ReportAddr(attacker, 1000)
-		if again, _ := g.Banned(attacker); !again.Equal(until) {
-			t.Errorf("%v became %v", until, again)
-		}
-		if st := g.Stats(); st.Bans != 1 || st.Banned != 1 {
-			t.Errorf("%+v", st)
+			g.ReportAddr(attacker, map[bool]int{true: 100, false: 50}[i%6 == 0]) // on parole half is enough
+			until, _ := g.Banned(attacker)
+			if d := time.Until(until); d != want*time.Minute {
+				t.Fatalf("ban %d is for %v", i, d)
+			}
+			time.Sleep(want * time.Minute)
 		}
 	})
 }
 
 func TestOneClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	g := must(t, guard.Config{})
-	for _, a := range []string{"192.0.2.1", "2001:db8:0:1::1", "::1", "255.255.255.255", "0.0.0.0"} {
+	for _, a := range []string{"192.0.2.1", "2001:db8:0:1::1", "::1"} {
 		g.ReportAddr(netip.MustParseAddr(a), 100)
-	}
-	for a, want := range map[string]bool{
-		"192.0.2.1": true, "::ffff:192.0.2.1": true, "192.0.2.2": false, "2001:db8:0:1:ffff::": true, "2001:db8:0:2::1": false,
-		"::1": true, "::2": true, "::c000:201": true, "0:0:c000:201::": false, "0:0:0:1::": false, "255.255.255.255": true, "0.0.0.0": true, "0.0.0.1": false,
-		"2001:db8:0:1::1%eth0": true,
-	} {
-		if banned(g, netip.MustParseAddr(a)) != want {
-			t.Errorf("%s banned: %v", a, !want)
-		}
 	}
 	var list []string
 	for _, b := range g.Bans() {
 		list = append(list, b.Prefix.String())
 	}
-	if got := strings.Join(list, " "); got != "0.0.0.0/32 192.0.2.1/32 255.255.255.255/32 ::/64 2001:db8:0:1::/64" {
+	if got := strings.Join(list, " "); got != "192.0.2.1/32 ::/64 2001:db8:0:1::/64" {
 		t.Error(got)
 	}
 	wide := must(t, guard.Config{IPv6Bits: 48})
@@ -197,69 +120,17 @@ func mint(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-func TestMintedAddressesWashOutNoBanAndTheTableDoesNotGrow(t *testing.T) {
-	n := 10_000_000
-	if testing.Short() || raced.Enabled {
-		n = 300_000
-	}
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{MaxClients: 1 << 12})
-		var in []netip.Addr
-		for i := range 64 {
-			in = append(in, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
-			g.ReportAddr(in[i], 100)
-		}
-		near := netip.MustParseAddr("10.1.1.1")
-		g.ReportAddr(near, 90) // not banned, but far above what follows
-		before := heap()
-		for i := range n {
-			g.ReportAddr(mint(i), 20)
-		}
-		if grown := int64(heap()) - int64(before); grown > 64<<10 {
-			t.Errorf("the heap grew by %d bytes", grown)
-		}
-		for _, a := range in {
-			if !banned(g, a) {
-				t.Errorf("%v has washed out its ban", a)
-			}
-		}
-		if s := g.Score(near); math.Abs(s-90) > 0.001 {
-			t.Errorf("the higher score gave way to lower ones: %v", s)
-		}
-		st := g.Stats()
-		if st.Slots != 1<<12 || st.InUse != st.Slots/4*3+65 || st.Dropped != 0 || st.Evicted < int64(n-st.Slots) || st.Banned != 64 {
-			t.Errorf("%+v", st)
-		}
-	})
-}
-
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
 func TestATableFullOfBansLetsStrangersInAndSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{MaxClients: 64})
-		for i := range 10_000 {
-			g.ReportAddr(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 100)
-		}
-		st := g.Stats()
-		if st.Banned != st.Slots || st.Dropped == 0 || st.Bans != int64(st.Slots) || st.Slots != 64 {
-			t.Errorf("%+v", st)
-		}
-		g.ReportAddr(attacker, 100)
-		if banned(g, attacker) {
-			t.Error("there was no place for it")
-		}
-		time.Sleep(guard.DefaultBan)
-		g.ReportAddr(attacker, 100)
-		if !banned(g, attacker) || g.Stats().Banned != 1 {
-			t.Error("the places of bans that are over are not used again")
-		}
-	})
+	g := must(t, guard.Config{MaxClients: 64})
+	for i := range 10_000 {
+		g.ReportAddr(mint(i<<16), 100) // each in a /48 of its own
+	}
+	if st := g.Stats(); st.Slots != 64 || st.Banned != 48 || st.Bans != 48 || st.Dropped != 10_000-48 || banned(g, mint(10_000<<16)) {
+		t.Errorf("%+v", st)
+	}
+	if g.ReportAddr(attacker, 100); !banned(g, attacker) {
+		t.Error("IPv6 has taken the places of IPv4")
+	}
 }
 
 // Who holds two /48 has twice as many /64 as the table has places.
@@ -297,29 +168,6 @@ func TestTwoNetworksOfIPv6DoNotTakeTheBansFromTheOthers(t *testing.T) {
 	})
 }
 
-func TestAWholeBlockOfIPv6LeavesAQuarterOfThePlacesToIPv4(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{MaxClients: 1 << 12})
-		for i := range 1 << 14 {
-			g.ReportAddr(mint(i<<16), 100) // each in a /48 of its own
-		}
-		if st := g.Stats(); st.Dropped == 0 {
-			t.Errorf("there was room: %+v", st)
-		}
-		// Where a client's places lie is chance: a few of these may meet on the same four.
-		n := 0
-		for i := range 256 {
-			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
-			if g.ReportAddr(a, 100); banned(g, a) {
-				n++
-			}
-		}
-		if n < 240 {
-			t.Errorf("%d of 256 are banned", n)
-		}
-	})
-}
-
 func TestTheSmallestTableBansNetworksToo(t *testing.T) {
 	g := must(t, guard.Config{MaxClients: 1})
 	g.ReportAddr(mint(1), 100)
@@ -351,52 +199,6 @@ func TestABanForEverIsOne(t *testing.T) {
 				t.Errorf("%v passes", a)
 			}
 		}
-	}
-}
-
-func TestTheLowestScoreGivesWayDecayedToTheSameMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := must(t, guard.Config{MaxClients: 1}) // one group of 8
-		old := netip.MustParseAddr("10.0.0.1")
-		g.ReportAddr(old, 90)
-		time.Sleep(5 * guard.DefaultHalfLife) // now worth 2.8
-		client := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}) }
-		for i := range 8 {
-			g.ReportAddr(client(i), 5)
-		}
-		if g.Score(old) != 0 {
-			t.Error("an old high score outlived fresh ones")
-		}
-		for i := range 8 {
-			if g.Score(client(i)) == 0 {
-				t.Errorf("%d is gone", i)
-			}
-		}
-	})
-}
-
-func TestManyReportAndAskAtOnce(t *testing.T) {
-	g := must(t, guard.Config{MaxClients: 256, BanPoints: 1000, HalfLife: 1000 * time.Hour})
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := range 1000 {
-				g.ReportAddr(mint(i*(w%3)), 1)
-				g.Banned(mint(i))
-				if i%100 == 0 {
-					g.Bans()
-					g.Stats()
-					g.Unban(mint(i))
-				}
-			}
-		})
-	}
-	for range 1000 {
-		g.ReportAddr(attacker, 1)
-	}
-	wg.Wait()
-	if s := g.Score(attacker); !banned(g, attacker) && math.Abs(s-1000) > 1 {
-		t.Errorf("points were lost: %v", s)
 	}
 }
 

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"math"
 	"net/netip"
 	"time"
 )
@@ -42,14 +41,7 @@ func (g *Guard) MatchAgent(ua string) string {
 func (g *Guard) CheckHost(host string) string { return siteRules[g.site.Host(host)] }
 
 // Score returns the client's points now, decayed.
-func (g *Guard) Score(a netip.Addr) float64 { return g.bans.score(a) }
-
-func (b *bans) score(a netip.Addr) (points float64) {
-	key, now := b.key(a), b.since(time.Now())
-	b.walk(func(k uint64, e *banEntry) {
-		if k == key {
-			points = math.Exp2(e.level - b.age(now))
-		}
-	})
-	return points
+func (g *Guard) Score(a netip.Addr) float64 {
+	client, _ := g.bans.keys(a)
+	return g.bans.clients.Score(client, time.Now())
 }

@@ -167,7 +167,7 @@ type Guard struct {
 	probes  *paths  // nil with SkipProbes
 	agents  *agents // nil with SkipAgents
 	points  map[string]float64
-	bans    *bans // nil with SkipBans
+	bans    bans
 }
 
 // New checks cfg and returns the Guard. The error joins all faults it found.
@@ -261,7 +261,7 @@ func New(cfg Config) (*Guard, error) {
 		return nil, errors.Join(faults...)
 	}
 	if !cfg.SkipBans {
-		g.bans = newBans(cfg.MaxClients, cfg.IPv6Bits, float64(cfg.BanPoints), cfg.HalfLife, cfg.Ban, cfg.MaxBan, cfg.ForgiveAfter)
+		g.bans = newBans(cfg)
 	}
 	// What has been compiled is not kept twice, nor shared with the caller.
 	cfg.Rules, cfg.TrustedProxies, cfg.Hosts, cfg.Origins, cfg.Probes, cfg.Agents, cfg.Points = Rules{}, nil, nil, nil, nil, nil, nil
@@ -348,12 +348,10 @@ func (g *Guard) check(r *http.Request, addr netip.Addr, now time.Time) *Error {
 		case denied:
 			return refuse(RuleAddress, nil)
 		case unlisted:
-			if g.bans != nil {
-				if left := g.bans.left(g.bans.key(addr), now); left > 0 {
-					e := refuse(RuleBanned, nil)
-					e.RetryAfter = left
-					return e
-				}
+			if left := g.bans.left(addr, now); left > 0 {
+				e := refuse(RuleBanned, nil)
+				e.RetryAfter = left
+				return e
 			}
 		}
 	}
@@ -404,10 +402,10 @@ func (g *Guard) form(r *http.Request) *Error {
 
 // add gives the client points and returns who is then banned, for a length that is not 0. Clients of Rules.Allow have no score.
 func (g *Guard) add(addr netip.Addr, points float64, now time.Time) (netip.Prefix, time.Duration) {
-	if g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed {
+	if !addr.IsValid() || g.rules.Load().of(addr) == allowed {
 		return netip.Prefix{}, 0
 	}
-	return g.bans.add(g.bans.key(addr), points, now)
+	return g.bans.add(addr, points, now)
 }
 
 // Points returns what one refusal costs, by rule of this package and by code of the rooms inside.
@@ -423,11 +421,11 @@ func (g *Guard) Points() map[string]int {
 
 // Banned reports whether the client with this address is banned, and until when. In shadow mode it says who would be.
 func (g *Guard) Banned(addr netip.Addr) (until time.Time, banned bool) {
-	if !g.made() || g.bans == nil {
+	if !g.made() {
 		return time.Time{}, false
 	}
 	now := time.Now()
-	left := g.bans.left(g.bans.key(addr), now)
+	left := g.bans.left(addr, now)
 	if left == 0 || g.rules.Load().of(addr) == allowed {
 		return time.Time{}, false
 	}
@@ -437,7 +435,7 @@ func (g *Guard) Banned(addr netip.Addr) (until time.Time, banned bool) {
 // Unban ends the ban of the client with this address, and that of the /48 it is in, and forgets their scores and their earlier
 // bans. It reports whether there was a ban.
 func (g *Guard) Unban(addr netip.Addr) bool {
-	return g.made() && g.bans != nil && g.bans.forget(g.bans.key(addr), time.Now())
+	return g.made() && g.bans.forget(addr, time.Now())
 }
 
 // Ban bans the client with this address for that long from now, in place of a ban that it may have already; the next ban that it
@@ -445,17 +443,20 @@ func (g *Guard) Unban(addr netip.Addr) bool {
 // Rules.Allow or is that of no client, Config.SkipBans is set, or the table has no place but for other bans. For addresses that
 // are never to come back there is [Rules].Deny.
 func (g *Guard) Ban(addr netip.Addr, length time.Duration) bool {
-	if !g.made() || g.bans == nil || !addr.IsValid() || g.rules.Load().of(addr) == allowed || !g.bans.set(g.bans.key(addr), length, time.Now()) {
+	if !g.made() || !addr.IsValid() || g.rules.Load().of(addr) == allowed {
 		return false
 	}
-	g.banned(nil, g.bans.prefix(g.bans.key(addr)), "operator", length)
-	return true
+	who, ok := g.bans.set(addr, length, time.Now())
+	if ok {
+		g.banned(nil, who, "operator", length)
+	}
+	return ok
 }
 
 // Bans returns the bans in force, in the order of their prefixes; never nil, so that its JSON is a list. It walks the whole
 // table: it is for operators.
 func (g *Guard) Bans() []Ban {
-	if !g.made() || g.bans == nil {
+	if !g.made() {
 		return []Ban{}
 	}
 	return g.bans.list(time.Now())
@@ -463,7 +464,7 @@ func (g *Guard) Bans() []Ban {
 
 // Stats walks the whole table of scores; it is for tests and dashboards.
 func (g *Guard) Stats() Stats {
-	if !g.made() || g.bans == nil {
+	if !g.made() || g.cfg.SkipBans {
 		return Stats{}
 	}
 	st := g.bans.stats(time.Now())

@@ -424,6 +424,21 @@ func (s *Store) Usage(ctx context.Context) (since time.Time, used []apikey.Usage
 	return since, used, rows.Err()
 }
 
+// UsageOf implements [apikey.UsageFinder].
+func (s *Store) UsageOf(ctx context.Context, id string) (apikey.Usage, error) {
+	if err := s.made(); err != nil {
+		return apikey.Usage{}, err
+	}
+	u, err := scanUse(s.cfg.DB.QueryRowContext(ctx, s.sql.use, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return apikey.Usage{ID: id}, nil
+	}
+	if err != nil {
+		return apikey.Usage{}, fmt.Errorf("sqlstore: reading uses: %w", err)
+	}
+	return u, nil
+}
+
 func scanUse(into func(...any) error) (u apikey.Usage, err error) {
 	var last int64
 	var scopes string

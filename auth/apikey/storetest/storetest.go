@@ -491,6 +491,16 @@ func uses(t *testing.T, a, b apikey.UsageStore) {
 				t.Errorf("%+v, want %+v", used[i], want[i])
 			}
 		}
+		f, ok := s.(apikey.UsageFinder)
+		if !ok {
+			continue
+		}
+		for _, want := range append(want, apikey.Usage{ID: Record(3).ID}) { // the last is of a key that nobody used
+			u, err := f.UsageOf(t.Context(), want.ID)
+			if err != nil || u.ID != want.ID || !u.LastUsedAt.Equal(want.LastUsedAt) || !slices.Equal(u.Scopes, want.Scopes) {
+				t.Errorf("UsageOf: %+v, %v; want %+v", u, err, want)
+			}
+		}
 	}
 	if got := load(t, a, version); !got.Unchanged && got.Version != version {
 		t.Error("uses changed the version of the keys")

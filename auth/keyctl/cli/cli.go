@@ -104,6 +104,7 @@ type call struct {
 	hashed, check             bool
 	dormant, age              time.Duration
 	ids                       []string
+	usesUnknown               bool // and it was said
 	many                      bool // keys were named in a way in which it may be several
 
 	now   time.Time
@@ -309,7 +310,7 @@ func (c *call) rotate(ctx context.Context) error {
 		return err
 	}
 	old, err := c.keys.Get(ctx, c.ids[0])
-	if err != nil { // the new key is to be shown all the same
+	if err = c.withoutUses(err); err != nil { // the new key is to be shown all the same
 		return errors.Join(c.reveal(secret, rec, nil), fmt.Errorf("the old key was replaced; what became of it could not be read: %w", err))
 	}
 	return c.reveal(secret, rec, &old)
@@ -354,7 +355,7 @@ func (c *call) reveal(secret apikey.Secret, rec apikey.Record, old *apikey.Recor
 
 func (c *call) list(ctx context.Context) error {
 	all, err := c.keys.List(ctx)
-	if err != nil {
+	if err = c.withoutUses(err); err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(r apikey.Record) bool { return c.client != "" && r.ClientID != c.client })
@@ -363,7 +364,7 @@ func (c *call) list(ctx context.Context) error {
 
 func (c *call) show(ctx context.Context) error {
 	r, err := c.keys.Get(ctx, c.ids[0])
-	if err != nil {
+	if err = c.withoutUses(err); err != nil {
 		return err
 	}
 	return c.print(r)
@@ -376,7 +377,7 @@ func (c *call) disable(ctx context.Context) error {
 func (c *call) revoke(ctx context.Context) error {
 	if c.client != "" {
 		all, err := c.keys.List(ctx)
-		if err != nil {
+		if err = c.withoutUses(err); err != nil {
 			return err
 		}
 		for _, r := range all {
@@ -401,6 +402,7 @@ func (c *call) step(ctx context.Context, f func(context.Context, string) error) 
 		err := f(ctx, id)
 		if err == nil {
 			r, err = c.keys.Get(ctx, id)
+			err = c.withoutUses(err)
 		}
 		switch {
 		case err == nil:
@@ -421,6 +423,19 @@ func (c *call) step(ctx context.Context, f func(context.Context, string) error) 
 		err = errors.Join(err, fmt.Errorf("%d of %d keys failed, the first with %w", failed, len(c.ids), first))
 	}
 	return err
+}
+
+// withoutUses says once that the uses of keys cannot be read. What a command does hangs on them in a review only, and a key that was
+// revoked must not look as if it was not.
+func (c *call) withoutUses(err error) error {
+	if !errors.Is(err, apikey.ErrUsesUnknown) {
+		return err
+	}
+	if !c.usesUnknown {
+		c.say("keyctl: %s; what is shown says nothing of uses", clean(err.Error()))
+	}
+	c.usesUnknown = true
+	return nil
 }
 
 func (c *call) adopt(ctx context.Context) error {

@@ -344,6 +344,42 @@ func TestANewKeyIsShownAlthoughTheOldOneCannotBeReadAnyMore(t *testing.T) {
 	}
 }
 
+// unused is a store whose uses cannot be read.
+type unused struct{ *apikey.MemoryStore }
+
+func (unused) Usage(context.Context) (time.Time, []apikey.Usage, error) {
+	return time.Time{}, nil, errors.New("belongs to another user")
+}
+
+func (unused) UsageOf(context.Context, string) (apikey.Usage, error) {
+	return apikey.Usage{}, errors.New("belongs to another user")
+}
+
+func TestWhereUsesCannotBeReadOnlyAReviewFails(t *testing.T) {
+	s := unused{apikey.NewMemoryStore()}
+	cfg := cli.Config{Openers: map[string]cli.Opener{"m": func(context.Context, string, bool) (apikey.Store, func() error, error) { return s, nil, nil }}}
+	for range 3 {
+		if _, stderr, code := run(cfg, "create", "-store", "m:x", "-prefix", "acme", "-env", "live", "-client", "a"); code != cli.OK {
+			t.Fatal(stderr)
+		}
+	}
+	b, err := s.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := b.Records[0].ID
+	for _, args := range [][]string{{"list"}, {"show", id}, {"disable", id}, {"enable", id}, {"rotate", id}, {"sweep"}, {"revoke", id}, {"revoke", "-client", "a"}} {
+		stdout, stderr, code := run(cfg, append(args, "-store", "m:x")...)
+		said := strings.Count(stderr, "belongs to another user; what is shown says nothing of uses")
+		if code != cli.OK || args[0] != "sweep" && (said != 1 || !strings.Contains(stdout, id)) && (len(args) < 3 || said != 1) {
+			t.Errorf("%q: exit code %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+	if _, stderr, code := run(cfg, "review", "-store", "m:x"); code != cli.Failed || !strings.Contains(stderr, "belongs to another user") {
+		t.Errorf("review: exit code %d, %q", code, stderr)
+	}
+}
+
 func TestNoOutputHoldsASecretOrAHashButThatOfCreateAndRotate(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	path := filepath.Join(t.TempDir(), "keys.json")

@@ -66,7 +66,7 @@ func (c *call) resolve(ctx context.Context) error {
 		return nil
 	}
 	all, err := c.keys.List(ctx)
-	if err != nil {
+	if err = c.withoutUses(err); err != nil {
 		return err
 	}
 	for i, s := range c.ids {

@@ -11,8 +11,8 @@
 // HKDF-Expand; chunk k has that nonce with k XORed into its end. A chunk knows its place by its nonce, and the last one is known by its
 // length: a message that ends with a full chunk has lost its end.
 //
-// Nothing here starts a goroutine that outlives the call it was started in, so a Writer or Reader that is given up leaks nothing. With
-// several workers a call works on 256 KiB for each of them at once, and waits for all.
+// Nothing here starts a goroutine that outlives the call it was started in, so a Writer or Reader that is given up leaks nothing. Only
+// ReadFrom, WriteTo and a large Write have work for several workers, and only the caller's goroutine reads and writes.
 package chunked
 
 import (
@@ -44,9 +44,7 @@ const (
 
 	info = "c2sp.org/chunked-encryption@v1+" + "AEAD_AES_256_GCM" + "\x00"
 
-	aloneBatch  = 4  // chunks read, written and worked on at once by one worker,
-	sharedBatch = 16 // and for each of several
-	sharedLeast = 4  // chunks for a worker that pay for starting it
+	batch = 4 // chunks that a Writer passes on at once, and a Reader asks for
 )
 
 var (
@@ -131,48 +129,12 @@ var prefixes = sync.Pool{New: func() any { return new([nonceSize + sealedSize]by
 
 // openAll opens full chunks that follow each other, the first of them having the number given, and returns how many are genuine
 // before the first one that is not. The rest of dst is cleared.
-func (s *stream) openAll(n *nonce, workers int, first uint64, dst, sealed []byte) (good int) {
-	count := len(sealed) / sealedSize
-	if workers = min(workers, count/sharedLeast); workers <= 1 {
-		good = s.openPart(n, first, dst, sealed, 0, count)
-	} else {
-		ends := make([]int, workers)
-		split(workers, count, func(worker, lo, hi int) {
-			ends[worker] = s.openPart(new(nonce), first, dst, sealed, lo, hi)
-		})
-		for worker, end := range ends {
-			if good = end; end < count*(worker+1)/workers {
-				break
-			}
+func (s *stream) openAll(n *nonce, first uint64, dst, sealed []byte) (good int) {
+	for count := len(sealed) / sealedSize; good < count; good++ {
+		if !s.open(n, first+uint64(good), dst[good*ChunkSize:][:ChunkSize], sealed[good*sealedSize:][:sealedSize]) {
+			clear(dst[good*ChunkSize:])
+			break
 		}
 	}
-	clear(dst[good*ChunkSize:])
 	return good
-}
-
-func (s *stream) openPart(n *nonce, first uint64, dst, sealed []byte, lo, hi int) (end int) {
-	for i := lo; i < hi; i++ {
-		if !s.open(n, first+uint64(i), dst[i*ChunkSize:][:ChunkSize], sealed[i*sealedSize:][:sealedSize]) {
-			return i
-		}
-	}
-	return hi
-}
-
-// split has count things done by several workers at once, the caller being one of them: worker k does those from
-// count*k/workers to count*(k+1)/workers.
-func split(workers, count int, do func(worker, lo, hi int)) {
-	var others sync.WaitGroup
-	for k := 1; k < workers; k++ {
-		others.Go(func() { do(k, count*k/workers, count*(k+1)/workers) })
-	}
-	do(0, 0, count/workers)
-	others.Wait()
-}
-
-func batch(workers int) int {
-	if workers <= 1 {
-		return aloneBatch
-	}
-	return sharedBatch * workers
 }

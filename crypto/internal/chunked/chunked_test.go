@@ -156,7 +156,7 @@ func reference(t *testing.T, salt, context, msg []byte) []byte {
 }
 
 func TestEveryWayOfWritingMakesWhatTheSpecificationSays(t *testing.T) {
-	for _, n := range lengths {
+	for _, n := range append(lengths, 48*chunk, 70*chunk+7) { // three workers have enough to do with 48
 		msg := text(n)
 		for _, workers := range []int{0, 1, 3} {
 			for name, write := range map[string]func(w *chunked.Writer) error{
@@ -188,6 +188,9 @@ func TestEveryWayOfWritingMakesWhatTheSpecificationSays(t *testing.T) {
 					return errors.Join(err, err2)
 				},
 			} {
+				if raced.Enabled && (n > 48*chunk || n > chunk+1 && name == "pieces of 57") {
+					continue // slow, and no different
+				}
 				var out bytes.Buffer
 				w := newWriter(t, &out, []byte("prefix"), context, workers)
 				if err := errors.Join(write(w), w.Close()); err != nil {
@@ -231,7 +234,7 @@ func TestEveryWayOfReadingGivesTheMessage(t *testing.T) {
 }
 
 func TestTheReaderKeepsTheContractOfIO(t *testing.T) {
-	for _, n := range []int{0, 100, chunk, 3*chunk + 5} {
+	for _, n := range []int{0, 100, chunk, chunk + 5} {
 		msg := text(n)
 		ct := encrypt(t, msg)
 		for _, workers := range []int{1, 2} {
@@ -242,6 +245,9 @@ func TestTheReaderKeepsTheContractOfIO(t *testing.T) {
 			if err := iotest.TestReader(r, msg); err != nil {
 				t.Error(err)
 			}
+		}
+		if raced.Enabled && n > 100 {
+			continue // it reads single bytes, for each of which a chunk is decrypted
 		}
 		at, err := chunked.NewReaderAt(bytes.NewReader(ct), 0, int64(len(ct)), key, context)
 		if err != nil {
@@ -480,20 +486,26 @@ func TestTheCounterEndsAtItsLastNumber(t *testing.T) {
 			if n, err := w.Write([]byte{1}); n != 0 || err != chunked.ErrTooLarge {
 				t.Errorf("%s: and more: %d %v", name, n, err)
 			}
-			if err := w.Close(); err != chunked.ErrTooLarge || out.Len() != 0 {
-				t.Errorf("%s: Close wrote %d bytes: %v", name, out.Len(), err)
+			before := out.Len()
+			if err := w.Close(); err != chunked.ErrTooLarge || out.Len() != before {
+				t.Errorf("%s: Close wrote %d bytes: %v", name, out.Len()-before, err)
 			}
 		}
 		// A full chunk of the last number, made with the key: genuine, but nothing could follow it.
 		head := encrypt(t, nil)[:header]
 		bad := slices.Concat(head, sealedChunk(head[:24], last-1, text(chunk)), sealedChunk(head[:24], last, text(chunk)), make([]byte, 16))
-		r, err := chunked.NewReader(bytes.NewReader(bad), key, context, workers)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Skip(last - 1)
-		if got, err := io.ReadAll(r); err != chunked.ErrInvalid || len(got) != chunk {
-			t.Errorf("beyond the last number: %d bytes, %v", len(got), err)
+		for name, read := range map[string]func(r *chunked.Reader) (int, error){
+			"Read":    func(r *chunked.Reader) (int, error) { b, err := io.ReadAll(r); return len(b), err },
+			"WriteTo": func(r *chunked.Reader) (int, error) { n, err := r.WriteTo(io.Discard); return int(n), err },
+		} {
+			r, err := chunked.NewReader(bytes.NewReader(bad), key, context, workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Skip(last - 1)
+			if n, err := read(r); err != chunked.ErrInvalid || n != chunk {
+				t.Errorf("beyond the last number, %s: %d bytes, %v", name, n, err)
+			}
 		}
 	}
 	for _, size := range []int64{header + chunked.MaxChunks*sealed + 16, 1<<63 - 1} {
@@ -763,8 +775,90 @@ func TestAWriterAndAReaderThatAreGivenUpLeaveNoGoroutine(t *testing.T) {
 		if _, err := r.Read(make([]byte, 100*chunk)); err != nil {
 			t.Error(err)
 		}
+		if _, err := r.WriteTo(&failing{room: 3 * chunk, err: errBroken}); err != errBroken {
+			t.Error(err)
+		}
+		if _, err := r.Read(make([]byte, 1)); err != errBroken {
+			t.Error(err)
+		}
+		if panics := func() (yes bool) {
+			defer func() { yes = recover() != nil }()
+			r, err := chunked.NewReader(bytes.NewReader(ct), key, context, 3)
+			if err == nil {
+				_, err = r.WriteTo(panicking{})
+			}
+			t.Error(err)
+			return false
+		}; !panics() {
+			t.Error("a panic was lost")
+		}
 	})
 }
+
+// A deferred Close runs while a panic goes by. If it went on where the Writer stands, it might encrypt two texts under one nonce.
+func TestNothingIsWrittenAfterAPanic(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		for name, do := range map[string]func(w *chunked.Writer){
+			"of the source": func(w *chunked.Writer) {
+				_, _ = w.ReadFrom(io.MultiReader(bytes.NewReader(text(100*chunk+1)), panicking{}))
+			},
+			"of the destination": func(w *chunked.Writer) { _, _ = w.Write(text(100 * chunk)) },
+			"of it in ReadFrom":  func(w *chunked.Writer) { _, _ = w.ReadFrom(bytes.NewReader(text(100 * chunk))) },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				var dst io.Writer = &out
+				if name != "of the source" {
+					dst = &panicsOnce{w: &out}
+				}
+				w := newWriter(t, dst, nil, context, workers)
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Errorf("a panic %s was lost", name)
+						}
+					}()
+					do(w)
+				}()
+				before := out.Len()
+				if workers == 1 && name == "of the source" {
+					// Nothing is uncertain here: the message goes on or ends.
+					if err := w.Close(); err != nil {
+						t.Error(err)
+					}
+					if got, err := decrypt(out.Bytes(), 1); err != nil || !bytes.Equal(got, text(100*chunk + 1)[:100*chunk]) {
+						t.Errorf("%d bytes, %v", len(got), err)
+					}
+					return
+				}
+				if _, err := w.Write(text(10 * chunk)); err == nil {
+					t.Errorf("%s, %d workers: written to", name, workers)
+				}
+				if err := w.Close(); err == nil || out.Len() != before {
+					t.Errorf("%s, %d workers: Close wrote %d bytes", name, workers, out.Len()-before)
+				}
+			})
+		}
+	}
+}
+
+type panicsOnce struct {
+	w    io.Writer
+	done bool
+}
+
+func (p *panicsOnce) Write(b []byte) (int, error) {
+	if !p.done {
+		p.done = true
+		panic("write")
+	}
+	return p.w.Write(b)
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error)  { panic("read") }
+func (panicking) Write([]byte) (int, error) { panic("write") }
 
 // zeros is a source without an end.
 type zeros struct{}
@@ -801,7 +895,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
 		}},
-		"ReadFrom by 2 workers": {2*270<<10 + size/(2*256<<10)*400, func() error {
+		"ReadFrom by 2 workers": {2*256<<10 + 160<<10, func() error {
 			w := newWriter(t, io.Discard, nil, context, 2)
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
@@ -815,7 +909,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		workers int
 		most    uint64
-	}{"WriteTo": {1, 256 << 10}, "WriteTo by 2 workers": {2, 2*530<<10 + size/(2*256<<10)*500}} {
+	}{"WriteTo": {1, 256 << 10}, "WriteTo by 2 workers": {2, 2*512<<10 + 384<<10}} {
 		pr, pw := io.Pipe()
 		go func() {
 			w := newWriter(t, pw, nil, context, 1)

@@ -34,7 +34,7 @@ func NewReader(r io.Reader, key *[KeySize]byte, context []byte, workers int) (*R
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{r: r, s: s, workers: max(workers, 1), buf: make([]byte, batch(workers)*sealedSize)}, nil
+	return &Reader{r: r, s: s, workers: workers, buf: make([]byte, batch*sealedSize)}, nil
 }
 
 func check(key *[KeySize]byte, head, context []byte) (*stream, error) {
@@ -51,11 +51,9 @@ func (r *Reader) Read(p []byte) (n int, err error) {
 		return 0, nil
 	}
 	if len(r.text) == 0 {
-		// Into p at once, if it has room for chunks and for the work of all.
-		if r.workers == 1 || len(p) >= r.workers*sharedLeast*ChunkSize {
-			if n = r.open(p); n > 0 {
-				return n, nil
-			}
+		// Into p at once, if it has room for chunks.
+		if n = r.open(p); n > 0 {
+			return n, nil
 		}
 		if r.decrypt(); len(r.text) == 0 {
 			return 0, r.err
@@ -66,16 +64,18 @@ func (r *Reader) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// WriteTo writes all that is left to w. It returns nil where Read returns io.EOF. io.Copy calls it.
+// WriteTo writes all that is left to w. It returns nil where Read returns io.EOF. io.Copy calls it. An error of w is final if there
+// are several workers, who have got ahead of it.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	for {
-		if len(r.text) > 0 {
-			m, err := w.Write(r.text)
-			if err == nil && m != len(r.text) {
-				err = io.ErrShortWrite
-			}
-			n, r.text = n+int64(m), r.text[m:]
-			if err != nil {
+		m, err := write(w, r.text)
+		n, r.text = n+int64(m), r.text[m:]
+		if err != nil {
+			return n, err
+		}
+		if r.workers > 1 && r.srcErr == nil && r.err == nil {
+			m, err := r.writeParallel(w)
+			if n += m; err != nil {
 				return n, err
 			}
 		}
@@ -88,13 +88,49 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	}
 }
 
+// writeParallel writes the text of all full chunks to w. What is left in r.in is less than one, and r has ended.
+func (r *Reader) writeParallel(w io.Writer) (n int64, err error) {
+	next, invalid := r.next, false
+	inParallel(r.workers, func(j *job) bool {
+		have := copy(j.sealed, r.in)
+		m, srcErr := readAtLeast(r.r, j.sealed[have:], len(j.sealed)-have)
+		have += m
+		// The last number is for a chunk that is not full.
+		j.first, j.full = next, int(min(uint64(have/sealedSize), MaxChunks-1-next))
+		next += uint64(j.full)
+		r.in, r.srcErr = r.buf[:copy(r.buf, j.sealed[j.full*sealedSize:have])], srcErr
+		invalid = len(r.in) >= sealedSize
+		return srcErr == nil && !invalid
+	}, func(nonce *nonce, j *job) {
+		if j.text == nil {
+			j.text = make([]byte, jobChunks*ChunkSize)
+		}
+		j.good = r.s.openAll(nonce, j.first, j.text[:j.full*ChunkSize], j.sealed[:j.full*sealedSize])
+	}, func(j *job) bool {
+		m, werr := write(w, j.text[:j.good*ChunkSize])
+		n += int64(m)
+		r.next += uint64(j.good)
+		switch {
+		case werr != nil:
+			r.err, err = werr, werr
+		case j.good < j.full:
+			r.err = ErrInvalid
+		}
+		return r.err == nil
+	})
+	if r.err == nil && invalid {
+		r.err = ErrInvalid
+	}
+	return n, err
+}
+
 // decrypt makes text of what there is. If there is none, err says why.
 func (r *Reader) decrypt() {
 	if r.err != nil {
 		return
 	}
 	if r.room == nil {
-		r.room = make([]byte, len(r.buf)/sealedSize*ChunkSize)
+		r.room = make([]byte, batch*ChunkSize)
 	}
 	r.text = r.room[:r.open(r.room)]
 }
@@ -111,7 +147,7 @@ func (r *Reader) open(dst []byte) int {
 	if full := min(len(r.in)/sealedSize, len(dst)/ChunkSize); full > 0 {
 		// The last number is for a chunk that is not full.
 		full := int(min(uint64(full), MaxChunks-1-r.next))
-		good := r.s.openAll(&r.nonce, r.workers, r.next, dst[:full*ChunkSize], r.in[:full*sealedSize])
+		good := r.s.openAll(&r.nonce, r.next, dst[:full*ChunkSize], r.in[:full*sealedSize])
 		if good < full || full == 0 {
 			r.err = ErrInvalid
 		}
@@ -133,16 +169,12 @@ func (r *Reader) open(dst []byte) int {
 	return 0
 }
 
-// fill reads until there is a full chunk in buf, or a full batch if several workers wait for it, or r ends.
+// fill reads until there is a full chunk in buf, or r ends.
 func (r *Reader) fill() {
 	n := copy(r.buf, r.in)
 	if r.srcErr == nil {
-		least := sealedSize
-		if r.workers > 1 {
-			least = len(r.buf)
-		}
 		var m int
-		m, r.srcErr = readAtLeast(r.r, r.buf[n:], least-n)
+		m, r.srcErr = readAtLeast(r.r, r.buf[n:], sealedSize-n)
 		n += m
 	}
 	r.in = r.buf[:n]
@@ -150,6 +182,7 @@ func (r *Reader) fill() {
 
 // readAtLeast is io.ReadAtLeast, but for the end: the error is what r said, so that an io.ErrUnexpectedEOF is always from r, whose own
 // source has ended before its time.
+// It says io.ErrNoProgress where package bufio does.
 func readAtLeast(r io.Reader, b []byte, least int) (n int, err error) {
 	for idle := 0; n < least && err == nil; {
 		var m int
@@ -157,7 +190,7 @@ func readAtLeast(r io.Reader, b []byte, least int) (n int, err error) {
 		n += m
 		if idle++; m > 0 {
 			idle = 0
-		} else if idle == maxIdle && err == nil {
+		} else if idle == 100 && err == nil {
 			err = io.ErrNoProgress
 		}
 	}

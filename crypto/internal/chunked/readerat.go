@@ -50,7 +50,7 @@ func (x *ReaderAt) Size() int64 { return x.size }
 
 // A buffer is what a call of ReadAt works with.
 type buffer struct {
-	sealed [aloneBatch * sealedSize]byte
+	sealed [batch * sealedSize]byte
 	text   [ChunkSize]byte
 	nonce  nonce
 }
@@ -88,13 +88,13 @@ func (x *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 		number, skip := off/ChunkSize, off%ChunkSize
 		var m int
 		// Full chunks that are covered whole go to p in one step.
-		full := min(int64(len(p)-n)/ChunkSize, x.size/ChunkSize-number, aloneBatch)
+		full := min(int64(len(p)-n)/ChunkSize, x.size/ChunkSize-number, batch)
 		if skip == 0 && full > 0 {
 			sealed := b.sealed[:full*sealedSize]
 			if err = readAt(x.r, sealed, x.start+number*sealedSize); err != nil {
 				return n, err
 			}
-			good := x.s.openAll(&b.nonce, 1, uint64(number), p[n:][:full*ChunkSize], sealed)
+			good := x.s.openAll(&b.nonce, uint64(number), p[n:][:full*ChunkSize], sealed)
 			if m = good * ChunkSize; int64(good) < full {
 				return n + m, ErrInvalid
 			}

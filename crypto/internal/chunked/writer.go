@@ -1,6 +1,10 @@
 package chunked
 
-import "io"
+import (
+	"bytes"
+	"errors"
+	"io"
+)
 
 // A Writer encrypts what is written to it. It is not safe for concurrent use.
 type Writer struct {
@@ -14,8 +18,7 @@ type Writer struct {
 	chunks []byte // the part of buf behind the header
 	head   int    // how long a header is still to be written
 	first  uint64 // the number of the first chunk in buf
-	sealed int    // how many chunks of buf are encrypted,
-	full   int    // how many are complete,
+	full   int    // how many chunks of buf are complete and encrypted,
 	part   int    // and how long the one behind them is so far
 	closed bool
 	err    error // of the first failure, for good
@@ -29,127 +32,160 @@ func NewWriter(w io.Writer, prefix []byte, key *[KeySize]byte, context []byte, w
 	if s.prefixed {
 		return nil, ErrFIPS
 	}
-	x := &Writer{w: w, s: s, workers: max(workers, 1), head: len(prefix) + HeaderSize}
-	x.buf = make([]byte, x.head+batch(workers)*sealedSize)
+	x := &Writer{w: w, s: s, workers: workers, head: len(prefix) + HeaderSize}
+	x.buf = make([]byte, x.head+batch*sealedSize)
 	x.chunks = x.buf[x.head:]
 	copy(x.buf[copy(x.buf, prefix):], salt)
 	copy(x.buf[x.head-commitmentSize:], s.commitment[:])
 	return x, nil
 }
 
+// errInterrupted is what a Writer has left to say when somebody else's code has panicked in the middle of it. Going on, if only by a
+// deferred Close, could use the number of a chunk twice, which must never happen.
+var errInterrupted = errors.New("chunked: the writer was interrupted by a panic")
+
 // Write encrypts p. It returns how many bytes of p were taken before an error; an error is final, and its message not usable.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	least := 1
-	if w.workers > 1 {
-		least = sharedLeast * w.workers
+	if w.workers > 1 && len(p) >= w.workers*jobsAhead*jobChunks*ChunkSize {
+		m, err := w.readParallel(bytes.NewReader(p))
+		return int(m), err
 	}
 	for len(p) > 0 && w.err == nil {
-		var took int
-		if m := min(len(p)/ChunkSize, w.room()); w.part == 0 && m >= min(least, w.room()) && m > 0 {
-			// Whole chunks go from p to their place in one step.
-			w.sealTo(w.full, nil)
-			w.sealTo(w.full+m, p)
-			w.full += m
-			took = m * ChunkSize
+		took := ChunkSize
+		if w.part == 0 && len(p) >= ChunkSize {
+			w.complete(p[:ChunkSize])
 		} else {
-			took = copy(w.chunks[w.full*sealedSize:][w.part:ChunkSize], p)
+			took = copy(w.slot()[w.part:ChunkSize], p)
 			w.add(took)
 		}
 		n, p = n+took, p[took:]
-		w.flushFull()
 	}
 	return n, w.err
 }
 
-// ReadFrom encrypts what r has until io.EOF, reading it to where it is encrypted. io.Copy calls it.
+// ReadFrom encrypts what r has until io.EOF, reading it to where it is encrypted. io.Copy calls it. An error of r is returned as it is,
+// and the Writer is as good as before: what was read is not lost.
 func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if w.closed {
 		return 0, ErrClosed
 	}
-	for idle := 0; w.err == nil; {
-		m, err := r.Read(w.chunks[w.full*sealedSize:][w.part:ChunkSize])
+	if w.workers > 1 {
+		return w.readParallel(r)
+	}
+	for w.err == nil && err == nil {
+		var m int
+		m, err = w.readChunk(r)
 		n += int64(m)
-		w.add(m)
-		w.flushFull()
-		switch {
-		case w.err != nil:
-		case err == io.EOF:
-			return n, nil
-		case err != nil:
-			return n, err // of r: what was read is not lost, and the Writer still usable
-		case m > 0:
-			idle = 0
-		default:
-			if idle++; idle == maxIdle {
-				return n, io.ErrNoProgress
+	}
+	return n, w.result(err)
+}
+
+// readChunk reads what the present chunk lacks.
+func (w *Writer) readChunk(r io.Reader) (n int, err error) {
+	b := w.slot()[w.part:ChunkSize]
+	n, err = readAtLeast(r, b, len(b))
+	w.add(n)
+	return n, err
+}
+
+// result is what ReadFrom returns after err of its source.
+func (w *Writer) result(err error) error {
+	if w.err != nil {
+		return w.err
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+func (w *Writer) readParallel(r io.Reader) (n int64, err error) {
+	// Up to the next chunk's edge alone, and everything so far out of the way.
+	if w.err == nil && w.part > 0 {
+		var m int
+		m, err = w.readChunk(r)
+		n = int64(m)
+	}
+	if w.err == nil && err == nil {
+		w.flush(w.full * sealedSize)
+	}
+	if w.err != nil || err != nil {
+		return n, w.result(err)
+	}
+	next := w.first
+	var werr, full error   // full is ErrTooLarge, behind what still has its place
+	w.err = errInterrupted // if r panics, w.first is not true any more
+	inParallel(w.workers, func(j *job) bool {
+		j.first, j.full = next, 0
+		for j.full < jobChunks {
+			b := j.sealed[j.full*sealedSize:][:ChunkSize]
+			var m int
+			m, err = readAtLeast(r, b, len(b))
+			n += int64(m)
+			if m < len(b) {
+				w.part = copy(w.slot(), b[:m])
+				clear(b[:m])
+				break
+			}
+			if next == MaxChunks-1 {
+				full = ErrTooLarge
+				break
+			}
+			next++
+			j.full++
+			if err != nil {
+				break
 			}
 		}
+		return err == nil && full == nil
+	}, func(nonce *nonce, j *job) {
+		for i := range j.full {
+			b := j.sealed[i*sealedSize:][:sealedSize]
+			w.s.seal(nonce, j.first+uint64(i), b, b[:ChunkSize])
+		}
+	}, func(j *job) bool {
+		_, werr = write(w.w, j.sealed[:j.full*sealedSize])
+		return werr == nil
+	})
+	if w.first, w.err = next, werr; w.err == nil {
+		w.err = full
 	}
-	return n, w.err
+	return n, w.result(err)
 }
 
-const maxIdle = 100 // reads in a row that bring nothing, as in package bufio
-
-// room returns how many more full chunks fit into buf, and into the message: the last number is for a chunk that is not full.
-func (w *Writer) room() int {
-	return int(min(uint64(len(w.chunks)/sealedSize-w.full), MaxChunks-1-w.first-uint64(w.full)))
-}
+// slot is the place of the chunk that is being filled.
+func (w *Writer) slot() []byte { return w.chunks[w.full*sealedSize:][:sealedSize] }
 
 // add counts n bytes more in the chunk that is being filled.
 func (w *Writer) add(n int) {
-	if w.part += n; w.part < ChunkSize {
-		return
-	}
-	if w.room() == 0 {
-		w.err = ErrTooLarge
-		return
-	}
-	w.full, w.part = w.full+1, 0
-}
-
-// sealTo encrypts the chunks of buf up to end: those of src, which begins with the first of them, or, if it is nil, those that are
-// in their place already.
-func (w *Writer) sealTo(end int, src []byte) {
-	from := w.sealed
-	w.sealed = end
-	if workers := min(w.workers, (end-from)/sharedLeast); workers > 1 {
-		split(workers, end-from, func(_, lo, hi int) { w.sealPart(new(nonce), from, src, lo, hi) })
-		return
-	}
-	w.sealPart(&w.nonce, from, src, 0, end-from)
-}
-
-func (w *Writer) sealPart(n *nonce, from int, src []byte, lo, hi int) {
-	for i := lo; i < hi; i++ {
-		place := w.chunks[(from+i)*sealedSize:][:sealedSize]
-		msg := place[:ChunkSize]
-		if src != nil {
-			msg = src[i*ChunkSize:][:ChunkSize]
-		}
-		w.s.seal(n, w.first+uint64(from+i), place, msg)
+	if w.part += n; w.part == ChunkSize {
+		w.part = 0
+		w.complete(w.slot()[:ChunkSize])
 	}
 }
 
-func (w *Writer) flushFull() {
-	if w.err == nil && w.full*sealedSize == len(w.chunks) {
-		w.sealTo(w.full, nil)
-		w.flush(w.full * sealedSize)
+// complete encrypts msg, a full chunk, to its place, and passes the batch on if it is full.
+func (w *Writer) complete(msg []byte) {
+	number := w.first + uint64(w.full)
+	if number == MaxChunks-1 {
+		w.err = ErrTooLarge // the last number is for a chunk that is not full
+		return
+	}
+	w.s.seal(&w.nonce, number, w.slot(), msg)
+	if w.full++; w.full == batch {
+		w.flush(len(w.chunks))
 	}
 }
 
 // flush writes the header, if it was not, and n bytes of chunks.
 func (w *Writer) flush(n int) {
 	head := len(w.buf) - len(w.chunks)
-	b := w.buf[head-w.head : head+n]
-	m, err := w.w.Write(b)
-	if err == nil && m != len(b) {
-		err = io.ErrShortWrite
-	}
-	w.err = err
-	w.head, w.first, w.sealed, w.full = 0, w.first+uint64(w.full), 0, 0
+	w.err = errInterrupted
+	_, w.err = write(w.w, w.buf[head-w.head:head+n])
+	w.head, w.first, w.full = 0, w.first+uint64(w.full), 0
 }
 
 // Close writes what is left and the last chunk, without which a reader says ErrTruncated. It does not close the underlying writer. After an
@@ -160,13 +196,22 @@ func (w *Writer) Close() error {
 	}
 	w.closed = true
 	if w.err == nil {
-		w.sealTo(w.full, nil)
 		end := w.full*sealedSize + w.part + tagSize
 		last := w.chunks[w.full*sealedSize : end]
 		w.s.seal(&w.nonce, w.first+uint64(w.full), last, last[:w.part])
 		w.flush(end)
 	}
-	clear(w.buf)
 	w.w, w.s, w.buf, w.chunks = nil, nil, nil, nil
 	return w.err
+}
+
+// write skips a call that has nothing to say.
+func write(w io.Writer, b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if n, err = w.Write(b); err == nil && n != len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }

@@ -1,4 +1,7 @@
 package cli
 
-// DecodeRing reads a ring file.
-var DecodeRing = decodeRing
+// DecodeRing and EncodeRing read and write a ring file.
+var (
+	DecodeRing = decodeRing
+	EncodeRing = encodeRing
+)

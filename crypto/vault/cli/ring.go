@@ -1,102 +1,68 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
-	"github.com/mantlet-go/mantlet/crypto/internal/canonical"
 	"github.com/mantlet-go/mantlet/crypto/seal"
 	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
 
-// All that knows what a ring file looks like is in this file: loadRing, createRing and changeRing.
+// All that knows what a ring file looks like is in this file: loadRing, createRing and changeRing. It is the text of seal.Keyring.Reveal
+// below a line that says how many keys must follow, so that a copy that was cut short is not taken for a smaller ring.
 
-type ringFile struct {
-	Format  string    `json:"format"`
-	Version int       `json:"version"`
-	Keys    []ringKey `json:"keys"`
-}
+const (
+	maxRing  = 4 << 20
+	ringLine = "# mantlet seal keyring of "
+)
 
-type ringKey struct {
-	ID      seal.ID   `json:"id"`
-	State   string    `json:"state"`
-	Created time.Time `json:"created,omitzero"`
-	Key     string    `json:"key,omitempty"`
-}
-
-const maxRing = 1 << 20
-
-func decodeRing(data []byte) ([]seal.RingKey, error) {
-	var f ringFile
-	if err := canonical.Unmarshal(bytes.TrimSuffix(data, []byte("\n")), &f); err != nil {
+func decodeRing(text string) (*seal.Keyring, error) {
+	ring, err := seal.ParseKeyring(text)
+	if err != nil {
 		return nil, err
 	}
-	if f.Format != "mantlet-vault-ring" || f.Version != 1 {
-		return nil, errors.New("is not of format mantlet-vault-ring version 1")
-	}
-	var keys []seal.RingKey
-	for i, k := range f.Keys {
-		key := seal.RingKey{ID: k.ID, Created: k.Created, State: seal.Destroyed + 1}
-		for s := seal.DecryptOnly; s <= seal.Destroyed; s++ {
-			if s.String() == k.State {
-				key.State = s
-			}
+	if count, ok := strings.CutPrefix(text, ringLine); ok {
+		count, _, _ = strings.Cut(count, "\n")
+		if want := fmt.Sprintf("%d keys", len(ring.Keys())); count != want {
+			return nil, fmt.Errorf("has %s, which is not what its first line says; has it been cut?", want)
 		}
-		if k.Key != "" {
-			var err error
-			if key.Key, err = seal.ParseKey(k.Key); err != nil {
-				return nil, fmt.Errorf("has a key %d that is none: %w", i+1, err)
-			}
-		}
-		keys = append(keys, key)
 	}
-	return keys, nil
+	return ring, nil
 }
 
-func encodeRing(keys []seal.RingKey) []byte {
-	f := ringFile{Format: "mantlet-vault-ring", Version: 1, Keys: []ringKey{}}
-	for _, k := range keys {
-		f.Keys = append(f.Keys, ringKey{k.ID, k.State.String(), k.Created, k.Key.Reveal()})
-	}
-	data, _ := json.Marshal(f) // no member of it can fail
-	return append(data, '\n')
+func encodeRing(ring *seal.Keyring) []byte {
+	return fmt.Appendf(nil, "%s%d keys\n%s", ringLine, len(ring.Keys()), ring.Reveal())
 }
 
 func aboutRing(path string, err error) error { return fmt.Errorf("ring %s: %w", path, err) }
 
-func readRing(path string) ([]seal.RingKey, *seal.Keyring, error) {
+// loadRing reads the ring in a file.
+func loadRing(path string) (*seal.Keyring, error) {
 	data, _, err := privatefile.Read(path, maxRing, nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, aboutRing(path, errors.New("there is none; keygen makes one"))
+		err = errors.New("there is none; keygen makes one")
 	}
 	if err != nil {
-		return nil, nil, aboutRing(path, err)
+		return nil, aboutRing(path, err)
 	}
-	keys, err := decodeRing(data)
+	defer clear(data)
+	ring, err := decodeRing(string(data))
 	if err != nil {
-		return nil, nil, aboutRing(path, err)
+		return nil, aboutRing(path, err)
 	}
-	ring, err := seal.New(seal.Config{Keys: keys})
-	if err != nil {
-		return nil, nil, aboutRing(path, err)
-	}
-	return keys, ring, nil
-}
-
-func loadRing(path string) (*seal.Keyring, error) {
-	_, ring, err := readRing(path)
-	return ring, err
+	return ring, nil
 }
 
 // createRing makes a ring file with one key. It must not exist yet.
 func createRing(path string, key seal.Key, created time.Time) error {
-	data := encodeRing([]seal.RingKey{{Key: key, ID: key.ID(), State: seal.Primary, Created: created}})
-	err := privatefile.Create(path, data)
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary, Created: created}}})
+	if err == nil {
+		err = privatefile.Create(path, encodeRing(ring))
+	}
 	if errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("%w; rotate -add adds a key to it", fs.ErrExist)
 	}
@@ -106,33 +72,21 @@ func createRing(path string, key seal.Key, created time.Time) error {
 	return nil
 }
 
-// changeRing makes a change to the ring in a file. fresh is a key that f may add.
-func changeRing(ctx context.Context, path string, fresh seal.RingKey, f func(*seal.Keyring) error) error {
+// changeRing makes a change to the ring in a file, while no other vault does.
+func changeRing(ctx context.Context, path string, change func(*seal.Keyring) error) error {
 	unlock, err := privatefile.Lock(ctx, path+".lock")
 	if err != nil {
 		return aboutRing(path, err)
 	}
 	defer unlock()
-	keys, ring, err := readRing(path)
+	ring, err := loadRing(path)
 	if err != nil {
 		return err
 	}
-	if err := f(ring); err != nil {
+	if err := change(ring); err != nil {
 		return err
 	}
-	secrets := map[seal.ID]seal.RingKey{fresh.Key.ID(): fresh}
-	for _, k := range keys {
-		secrets[k.ID] = k
-	}
-	var next []seal.RingKey
-	for _, info := range ring.Keys() {
-		k := seal.RingKey{ID: info.ID, State: info.State, Created: info.Created}
-		if info.State != seal.Destroyed {
-			k.Key = secrets[info.ID].Key
-		}
-		next = append(next, k)
-	}
-	if err := privatefile.Replace(path, encodeRing(next)); err != nil {
+	if err := privatefile.Replace(path, encodeRing(ring)); err != nil {
 		return aboutRing(path, err)
 	}
 	return nil

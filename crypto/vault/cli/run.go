@@ -48,7 +48,7 @@ func when(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-func (c *call) keygen(context.Context) error {
+func (c *call) keygen(ctx context.Context) error {
 	if c.print {
 		if c.stdin || c.json {
 			return wrongUse("-print goes with nothing else")
@@ -73,7 +73,7 @@ func (c *call) keygen(context.Context) error {
 	if !c.stdin {
 		c.say("%s has the only copy of the key: keep another one where the backups are not.", clean(c.ring))
 	}
-	return c.keys(nil)
+	return c.keys(ctx)
 }
 
 type keyView struct {
@@ -256,10 +256,9 @@ func (c *call) decrypt(ctx context.Context) error {
 func (c *call) rotate(ctx context.Context) error {
 	var zero seal.ID
 	steps, change := 0, func(*seal.Keyring) error { return nil }
-	var fresh seal.RingKey
+	fresh := seal.GenerateKey()
 	if c.add {
-		fresh = seal.RingKey{Key: seal.GenerateKey(), Created: time.Now().UTC().Truncate(time.Second)}
-		steps, change = steps+1, func(k *seal.Keyring) error { return k.Add(fresh.Key, fresh.Created) }
+		steps, change = steps+1, func(k *seal.Keyring) error { return k.Add(fresh, time.Now().UTC().Truncate(time.Second)) }
 	}
 	for _, s := range []struct {
 		id seal.ID
@@ -278,11 +277,11 @@ func (c *call) rotate(ctx context.Context) error {
 	if len(c.args) > 0 {
 		return c.reseal(ctx)
 	}
-	if err := changeRing(ctx, c.ring, fresh, change); err != nil {
+	if err := changeRing(ctx, c.ring, change); err != nil {
 		return err
 	}
 	if c.add {
-		c.say("The new key only decrypts. When every machine has this ring: vault rotate -promote %v", fresh.Key.ID())
+		c.say("The new key only decrypts. When every machine has this ring: vault rotate -promote %v", fresh.ID())
 	}
 	return c.keys(ctx)
 }

@@ -1,0 +1,8 @@
+package fernet
+
+var (
+	DecodeKeyFile = decodeKeyFile
+	EncodeKeyFile = encodeKeyFile
+	Encode        = encode
+	Decode        = decode
+)

@@ -1,0 +1,6 @@
+package servetls
+
+var (
+	ParsePair = parsePair
+	ParseCAs  = parseCAs
+)
