@@ -310,6 +310,7 @@ func (b *writer) source(src Source) error {
 	if b.skip(src.Name) {
 		return nil
 	}
+	src.Path = filepath.Clean(src.Path) // with a slash at its end, a link would be followed
 	info, err := os.Lstat(src.Path)
 	if err != nil {
 		return err

@@ -438,8 +438,11 @@ func TestWhatCannotBeRestoredIsNotBackedUpInSilence(t *testing.T) {
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	if os.Symlink(t.TempDir(), link) == nil {
-		if _, err := newSafe(t).Write(t.Context(), io.Discard, backup.Set{Counter: 1, Sources: []backup.Source{{Name: "data", Path: link}}}); !errors.Is(err, backup.ErrSource) {
-			t.Errorf("a source that is a link: %v", err)
+		for _, path := range []string{link, link + "/", link + "/."} {
+			_, err := newSafe(t).Write(t.Context(), io.Discard, backup.Set{Counter: 1, Sources: []backup.Source{{Name: "data", Path: path}}})
+			if !errors.Is(err, backup.ErrSource) {
+				t.Errorf("a source that is a link, %s: %v", path, err)
+			}
 		}
 	}
 }

@@ -12,7 +12,7 @@
 //
 // Backups that succeed for years and cannot be restored. Verify is the restore without the disk: the same code decrypts everything, hashes
 // every file, and opens a canary for every key id that the data needs, which tells today that a key is missing, and not on the day when it is
-// needed. A Schedule does it by itself, reports every drill, and raises an alarm when none has succeeded for some time: also
+// needed. A Schedule with Safe.Drill makes backups and drills by itself, reports every one, and raises an alarm when none has succeeded for some time: also
 // when a drill hangs. What is wrong has a kind: see Failure.
 //
 // Reading or changing a backup: it is one stream of package seal, names and sizes included. Every bit counts, and so does the

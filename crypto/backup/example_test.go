@@ -70,23 +70,45 @@ func ExampleFailure() {
 	// Output: true keys/api.json
 }
 
-// A drill every day, and an alarm when none has succeeded for three.
+// A backup every day that is read back, and an alarm when that has not worked for three.
 func ExampleSchedule() {
-	drill := func(ctx context.Context) (backup.Report, error) {
-		return backup.Report{Counter: 17}, nil // Ledger.Next, Safe.WriteFile, Safe.Verify, Ledger.Note
+	home, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(home)
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	safe, err := backup.New(backup.Config{Ring: ring, Label: "acme gateway"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ledger, err := backup.NewLedger(filepath.Join(home, "ledger"), "acme gateway")
+	if err != nil {
+		log.Fatal(err)
+	}
+	known, err := ledger.Load()
+	if err != nil {
+		log.Fatal(err)
+	}
+	what := func(ctx context.Context) (backup.Set, error) {
+		return backup.Set{Sources: []backup.Source{{Name: "ledger", Path: filepath.Join(home, "ledger")}}}, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	schedule, err := backup.NewSchedule(backup.ScheduleConfig{
-		Every: 24 * time.Hour, AlertAfter: 72 * time.Hour, Drill: drill,
-		OnDrill: func(d backup.Drill) { fmt.Println("drill of", d.Report.Counter, d.Err); cancel() },
-		OnAlert: func(a backup.Alert) { fmt.Println("no drill has succeeded since", a.Since) },
+		Every: 24 * time.Hour, AlertAfter: 72 * time.Hour, LastSuccess: known.Verified,
+		Drill:   safe.Drill(ledger, home, what),
+		OnDrill: func(d backup.Drill) { fmt.Println("backup", d.Report.Counter, d.Err); cancel() }, // to the audit log
+		OnAlert: func(a backup.Alert) { fmt.Println("no backup since", a.Since, a.Err) },
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(schedule.Run(ctx))
 	// Output:
-	// drill of 17 <nil>
+	// backup 1 <nil>
 	// context canceled
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,6 +116,43 @@ func TestARestartedScheduleGoesOnWhereTheLastOneEnded(t *testing.T) {
 			t.Errorf("%q", told)
 		}
 	})
+}
+
+func TestADrillBacksUpAndReadsBack(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	fill(t, dir, 1000)
+	l := must(backup.NewLedger(filepath.Join(t.TempDir(), "ledger"), label))
+	set := backup.Set{Sources: []backup.Source{{Name: "data", Path: dir}}}
+	drill := newSafe(t).Drill(l, out, func(context.Context) (backup.Set, error) { return set, nil })
+	for i := range 2 {
+		report, err := drill(t.Context())
+		known := must(l.Load())
+		if err != nil || report.Counter != uint64(i+1) || report.Files != 9 || known.Counter != uint64(i+1) || time.Since(known.Verified) > time.Minute {
+			t.Errorf("%+v, %+v, %v", report, known, err)
+		}
+	}
+	check(t, verify(newSafe(t), must(os.ReadFile(filepath.Join(out, "00000002.backup")))))
+
+	// What cannot be read back is no backup, and makes no other one old.
+	broken := newSafe(t, func(c *backup.Config) { c.CheckCheckpoint = func(context.Context, []byte) error { return errors.New("no") } })
+	set.Checkpoint = []byte("x")
+	if _, err := broken.Drill(l, out, func(context.Context) (backup.Set, error) { return set, nil })(t.Context()); !errors.Is(err, backup.ErrCheckpoint) {
+		t.Error(err)
+	}
+	if known := must(l.Load()); known.Counter != 2 {
+		t.Errorf("%+v", known)
+	}
+	if list := must(os.ReadDir(out)); len(list) != 2 {
+		t.Errorf("%v", list)
+	}
+	none := errors.New("nothing to back up")
+	if _, err := drillOf(broken, l, out, none)(t.Context()); !errors.Is(err, none) {
+		t.Error(err)
+	}
+}
+
+func drillOf(s *backup.Safe, l *backup.Ledger, dir string, err error) func(context.Context) (backup.Report, error) {
+	return s.Drill(l, dir, func(context.Context) (backup.Set, error) { return backup.Set{}, err })
 }
 
 func TestNewScheduleListsEverythingThatIsWrong(t *testing.T) {

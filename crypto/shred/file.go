@@ -26,8 +26,8 @@ type FileConfig struct {
 	Create bool
 }
 
-// FileStore is a Store in a directory with a file of mode 0600 for each subject, so that a call costs the same for ten subjects and for
-// ten million. It is safe for concurrent use, and several processes may share the directory: writers lock a file in it (on systems
+// FileStore is a Store in a directory with a file of mode 0600 for each subject, so that Get costs the same for ten subjects and for
+// ten million. (Shred lists one of the 256 directories.) It is safe for concurrent use, and several processes may share the directory: writers lock a file in it (on systems
 // without flock, only writers of one process exclude each other).
 //
 //	mantlet-shred.json        {"format":"mantlet-shred","version":1,"counter":17}

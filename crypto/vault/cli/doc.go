@@ -10,7 +10,7 @@
 //	keygen -print         print a new key and do nothing else: for a secret store, or for paper
 //	keys                  the keys of the ring, without their secrets
 //	encrypt [FILE]        encrypt a file, or standard input
-//	decrypt [FILE]        decrypt it; -out is required, and -out - is standard output
+//	decrypt [FILE]        decrypt it; -out is required. With -out - it goes to standard output as it comes, and only exit code 0 says that it was all
 //	rotate -add           the four steps of replacing a key, each of them alone: see below
 //	rotate FILE ...       encrypt files anew under the primary key
 //	backup NAME=PATH ...  make an encrypted backup of files and directories

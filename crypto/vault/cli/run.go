@@ -242,10 +242,7 @@ func (c *call) decrypt(ctx context.Context) error {
 		if err == nil {
 			err = c.move(ctx, w, stream)
 		}
-		if errors.Is(err, seal.ErrInvalid) {
-			err = fmt.Errorf("%s was changed or cut, is of another -purpose, -tenant, -subject or -path, or is no encrypted file: %w", c.from(), err)
-		}
-		return err
+		return explain(c.from(), err)
 	})
 	if err = errors.Join(err, done()); err != nil || !c.json {
 		return err
@@ -286,6 +283,14 @@ func (c *call) rotate(ctx context.Context) error {
 	return c.keys(ctx)
 }
 
+// explain says what it may mean that a file does not decrypt.
+func explain(name string, err error) error {
+	if errors.Is(err, seal.ErrInvalid) {
+		return fmt.Errorf("%s was changed or cut, is of another -purpose, -tenant, -subject or -path, or is no encrypted file: %w", name, err)
+	}
+	return err
+}
+
 type resealView struct {
 	File string  `json:"file"`
 	From seal.ID `json:"from"`
@@ -303,7 +308,7 @@ func (c *call) reseal(ctx context.Context) error {
 	for _, name := range c.args {
 		v, err := c.resealOne(ctx, ring, name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, explain(name, err))
 			continue
 		}
 		views = append(views, v)
