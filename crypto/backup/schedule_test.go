@@ -134,7 +134,9 @@ func TestADrillBacksUpAndReadsBack(t *testing.T) {
 	check(t, verify(newSafe(t), must(os.ReadFile(filepath.Join(out, "00000002.backup")))))
 
 	// What cannot be read back is no backup, and makes no other one old.
-	broken := newSafe(t, func(c *backup.Config) { c.CheckCheckpoint = func(context.Context, []byte) error { return errors.New("no") } })
+	broken := newSafe(t, func(c *backup.Config) {
+		c.CheckCheckpoint = func(context.Context, []byte) error { return errors.New("no") }
+	})
 	set.Checkpoint = []byte("x")
 	if _, err := broken.Drill(l, out, func(context.Context) (backup.Set, error) { return set, nil })(t.Context()); !errors.Is(err, backup.ErrCheckpoint) {
 		t.Error(err)

@@ -288,6 +288,9 @@ func explain(name string, err error) error {
 	if errors.Is(err, seal.ErrInvalid) {
 		return fmt.Errorf("%s was changed or cut, is of another -purpose, -tenant, -subject or -path, or is no encrypted file: %w", name, err)
 	}
+	if key := (*seal.KeyError)(nil); errors.As(err, &key) || errors.Is(err, seal.ErrTruncated) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	return err
 }
 
