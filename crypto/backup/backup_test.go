@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/backup"
@@ -225,6 +226,37 @@ func TestACutIsDetectedAndNamedWhereItCanBeTold(t *testing.T) {
 	}
 	if err := verify(s, append(stream, 0)); !errors.Is(err, backup.ErrDecrypt) {
 		t.Errorf("with a byte more: %v", err)
+	}
+}
+
+// The manifest is complete then, and only the end of the stream says that nothing was cut off behind it.
+func TestACutBehindTheLastFrameIsDetected(t *testing.T) {
+	synctest.Test(t, cutBehindTheLastFrame) // where the time in the header stands still
+}
+
+func cutBehindTheLastFrame(t *testing.T) {
+	s := newSafe(t)
+	path := filepath.Join(t.TempDir(), "a")
+	set := backup.Set{Counter: 5, Sources: []backup.Source{{Name: "a", Path: path}}}
+	size := 10_000
+	for range 3 { // the length of the number may change that of the frame
+		check(t, os.WriteFile(path, make([]byte, size), 0o600))
+		check(t, os.Chtimes(path, time.Time{}, time.Now()))
+		size += 16384 - len(backup.Text(ringOf(testKey), label, madeOf(t, s, set)))%16384
+		size %= 16384
+		size += 16384
+	}
+	stream := madeOf(t, s, set)
+	if n := len(backup.Text(ringOf(testKey), label, stream)); n%16384 != 0 {
+		t.Fatalf("the text has %d bytes, so this test proves nothing", n)
+	}
+	check(t, verify(s, stream))
+	if err := verify(s, stream[:len(stream)-16]); !errors.Is(err, backup.ErrTruncated) {
+		t.Errorf("without the last, empty chunk: %v", err)
+	}
+	stream[len(stream)-1] ^= 1
+	if err := verify(s, stream); !errors.Is(err, backup.ErrDecrypt) {
+		t.Errorf("with another last chunk: %v", err)
 	}
 }
 
@@ -524,6 +556,11 @@ func TestAHostileManifestIsRefusedAndWritesNothing(t *testing.T) {
 		deep.WriteByte('d')
 		deepText = append(deepText, dir(deep.String())...)
 	}
+	longText, longName := slices.Clone(head), strings.Repeat("n", 250)
+	for range 17 {
+		longText = append(longText, dir(longName)...)
+		longName += "/" + strings.Repeat("n", 250)
+	}
 	for _, c := range []struct {
 		name string
 		text []byte
@@ -565,6 +602,11 @@ func TestAHostileManifestIsRefusedAndWritesNothing(t *testing.T) {
 		{"nothing", nil, false},
 		{"no end", slices.Concat(head, file(good)), false},
 		{"an end that counts wrong", withEnd(slices.Concat(head, file(good)), 0, 2), false},
+		{"an end that counts other files", slices.Concat(head, file(good), backup.End(append(slices.Clone(head), slices.Concat(backup.Frame('F', good), one[:])...), 0, 2, 1)), false},
+		{"an end that counts other directories", slices.Concat(head, file(good), backup.End(append(slices.Clone(head), slices.Concat(backup.Frame('F', good), one[:])...), 1, 1, 1)), false},
+		{"an end that counts other bytes", slices.Concat(head, file(good), backup.End(append(slices.Clone(head), slices.Concat(backup.Frame('F', good), one[:])...), 0, 1, 2)), false},
+		{"an end that counts right", slices.Concat(head, file(good), backup.End(append(slices.Clone(head), slices.Concat(backup.Frame('F', good), one[:])...), 0, 1, 1)), true},
+		{"a long name in its directories", withEnd(longText, 17, 0), false},
 		{"an end of other frames", slices.Concat(head, file(good), backup.End(head, 0, 1, 1)), false},
 		{"something after the end", append(withEnd(slices.Concat(head, file(good)), 0, 1), 'x'), false},
 		{"a frame of an unknown kind", slices.Concat(head, backup.Frame('L', good)), false},

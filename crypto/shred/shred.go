@@ -165,9 +165,7 @@ func (s *Subjects) Shred(ctx context.Context, who Subject) (Tombstone, error) {
 	if err != nil {
 		return Tombstone{}, err
 	}
-	// Before, so that this process does not open during the write; and after, because somebody may have read the record meanwhile.
-	s.cache.bar(a)
-	defer s.cache.bar(a)
+	defer s.cache.bar(a) // at the end, since until then somebody may still read the key
 	r, _, err := bury(ctx, s.cfg.Store, Record{Alias: a, Shredded: stamp(time.Now())})
 	if err != nil {
 		return Tombstone{}, err

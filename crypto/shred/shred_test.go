@@ -200,7 +200,14 @@ func TestAKeyIsRandomAndNotDerived(t *testing.T) {
 // slow lets a test act between the moment when a record is read and the moment when it arrives.
 type slow struct {
 	shred.Store
-	arrived atomic.Pointer[func()]
+	arrived, leaving atomic.Pointer[func()]
+}
+
+func (s *slow) Put(ctx context.Context, r shred.Record) (shred.Record, error) {
+	if f := s.leaving.Swap(nil); f != nil {
+		(*f)()
+	}
+	return s.Store.Put(ctx, r)
 }
 
 func (s *slow) Get(ctx context.Context, a shred.Alias) (shred.Record, error) {
@@ -225,6 +232,34 @@ func TestALateCacheFillDoesNotBringAKeyBack(t *testing.T) {
 	}
 	if _, err := cached.Open(t.Context(), nil, box, of("alice")); !errors.Is(err, shred.ErrShredded) {
 		t.Errorf("an Open that began after Shred had returned: %v", err)
+	}
+}
+
+func TestAKeyThatIsReadWhileItIsShreddedDoesNotStay(t *testing.T) {
+	store := &slow{Store: shred.NewMemoryStore()}
+	s := newSubjects(t, func(c *shred.Config) { c.Store, c.TrustCache = store, time.Hour })
+	box := must(s.Seal(t.Context(), nil, []byte("hello"), of("alice")))
+	between := func() { must(s.Open(t.Context(), nil, box, of("alice"))) }
+	store.leaving.Store(&between)
+	must(s.Shred(t.Context(), who("alice")))
+	if _, err := s.Open(t.Context(), nil, box, of("alice")); !errors.Is(err, shred.ErrShredded) {
+		t.Errorf("after Shred: %v", err)
+	}
+}
+
+func TestATombstoneOfAReplicaEndsATrustedCache(t *testing.T) {
+	store, alias := &slow{Store: shred.NewMemoryStore()}, seal.GenerateKey()
+	s := newSubjects(t, func(c *shred.Config) { c.Store, c.TrustCache, c.AliasKey = store, time.Hour, alias })
+	replica := newSubjects(t, func(c *shred.Config) { c.AliasKey = alias })
+	box := must(s.Seal(t.Context(), nil, []byte("hello"), of("alice")))
+	proof := must(replica.Shred(t.Context(), who("alice")))
+	between := func() { must(s.Open(t.Context(), nil, box, of("alice"))) }
+	store.leaving.Store(&between)
+	if n, err := s.Apply(t.Context(), []shred.Tombstone{proof}); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := s.Open(t.Context(), nil, box, of("alice")); !errors.Is(err, shred.ErrShredded) {
+		t.Errorf("after Apply: %v", err)
 	}
 }
 
@@ -513,11 +548,21 @@ func TestAKeyThatWasMovedInTheStoreOpensNothing(t *testing.T) {
 	must(s.Seal(t.Context(), nil, nil, of("alice")))
 	box := must(s.Seal(t.Context(), nil, nil, of("bob")))
 	alice, bob := must(mem.Get(t.Context(), must(s.Alias(who("alice"))))), must(mem.Get(t.Context(), must(s.Alias(who("bob")))))
-	bob.Box = alice.Box
-	must(mem.Put(t.Context(), bob))
-	fresh := must(shred.New(shred.Config{Store: mem, Ring: ring, AliasKey: alias}))
-	if _, err := fresh.Open(t.Context(), nil, box, of("bob")); !errors.Is(err, shred.ErrKey) {
-		t.Error(err)
+	for name, spoil := range map[string]func(*shred.Record){
+		"the box of alice":              func(r *shred.Record) { r.Box = alice.Box },
+		"box and fingerprint of alice":  func(r *shred.Record) { r.Box, r.Key = alice.Box, alice.Key },
+		"the fingerprint of alice":      func(r *shred.Record) { r.Key = alice.Key },
+		"something else under the ring": func(r *shred.Record) { r.Box = must(ring.Seal(nil, []byte("x"), seal.Context{Purpose: "x"})) },
+	} {
+		other := shred.NewMemoryStore()
+		r := bob
+		r.Version = 0
+		spoil(&r)
+		must(other.Put(t.Context(), r))
+		fresh := must(shred.New(shred.Config{Store: other, Ring: ring, AliasKey: alias}))
+		if _, err := fresh.Open(t.Context(), nil, box, of("bob")); !errors.Is(err, shred.ErrKey) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

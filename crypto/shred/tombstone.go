@@ -150,9 +150,6 @@ func (s *Subjects) Apply(ctx context.Context, tombstones []Tombstone) (applied i
 			return 0, err
 		}
 	}
-	for i := range tombstones {
-		s.cache.bar(tombstones[i].Subject)
-	}
 	defer func() {
 		for i := range tombstones {
 			s.cache.bar(tombstones[i].Subject)
