@@ -372,6 +372,18 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errMedium }
 
+func TestAStageWithLockedDirectoriesIsRemoved(t *testing.T) {
+	stage := filepath.Join(t.TempDir(), "stage")
+	check(t, os.MkdirAll(filepath.Join(stage, "a", "b"), 0o700))
+	check(t, os.WriteFile(filepath.Join(stage, "a", "b", "c"), nil, 0o400))
+	check(t, os.Chmod(filepath.Join(stage, "a", "b"), 0o500))
+	check(t, os.Chmod(filepath.Join(stage, "a"), 0o000))
+	check(t, backup.RemoveAll(stage)) // root may remove them in any case
+	if _, err := os.Stat(stage); err == nil {
+		t.Error("it is still there")
+	}
+}
+
 func TestARestoreReplacesOnlyWhenToldAndKeepsWhatWasThere(t *testing.T) {
 	s := newSafe(t)
 	stream, dir := made(t, s, 100)

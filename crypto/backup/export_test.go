@@ -54,3 +54,6 @@ func End(text []byte, dirs, files, bytes int64) []byte {
 	data, _ := json.Marshal(end{dirs, files, bytes, digest[:]})
 	return Frame(kindEnd, string(data))
 }
+
+// RemoveAll removes a stage.
+var RemoveAll = removeAll
