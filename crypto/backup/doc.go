@@ -34,7 +34,7 @@
 //   - What was withdrawn since the newest backup is back after its restore: an API key that was revoked, say. Tombstones are for subjects only.
 //     Withdraw it again, from the audit log, before anybody uses what was restored.
 //   - Owners, groups, hard links, extended attributes and holes in files are not kept. What is restored belongs to who restores.
-//   - The size of a backup tells that of its content to some 16 KiB.
+//   - The size of a backup tells how much is in it.
 //   - Whoever can delete backups can delete them, and only the counter of the newest one, kept elsewhere (a Ledger), tells that an old one is old.
 //   - The key of a backup must not be only in the backup. The keys that it needs neither: pass them in Config.Needs, and a drill tells.
 //
@@ -52,6 +52,10 @@
 // the content and the 32 bytes of its SHA-256. E is last: how many directories, files and bytes there were, and the SHA-256 of all frames, those
 // of the contents included, but not the contents. So the manifest is spread over the stream, and neither writing nor reading it takes
 // memory for the number of files.
+//
+// # FIPS 140-3
+//
+// Under GODEBUG=fips140=only no backup can be made (seal.ErrFIPS); one that was made elsewhere is verified and restored.
 //
 // # Cost
 //

@@ -36,7 +36,7 @@
 // # Cost
 //
 // Seal and Open cost what those of package seal do and one Store.Get, of a row by its primary key or of a file of 300 bytes, unless
-// TrustCache spares it. A key that is not in memory is unwrapped in addition; some 1.5 KB are kept for each that is, of at most CacheKeys.
+// TrustCache spares it. A key that is not in memory is unwrapped in addition; some 1 KB is kept for each that is, of at most CacheKeys.
 // The first Seal for a subject and its Shred are a write each, and so is every new tombstone of Apply: some milliseconds each in a FileStore, which syncs
 // the disk. But for Tombstones, Apply and Rewrap nothing depends on how many subjects there are.
 package shred

@@ -30,7 +30,7 @@ type Config struct {
 	// AliasKey makes the aliases of subjects, and the MACs of tombstones. It stays the same for the life of the store: under another
 	// one nobody has a key. It opens nothing, so it is not rotated with the ring. Required.
 	AliasKey seal.Key
-	// CacheKeys bounds how many unwrapped keys are kept in memory, some 1.5 KB each. Zero means 10,000; less means none.
+	// CacheKeys bounds how many unwrapped keys are kept in memory, some 1 KB each. Zero means 10,000; less means none.
 	CacheKeys int
 	// TrustCache is how long a key in memory is used without asking the Store whether its subject was shredded by another process. Zero
 	// means not at all: each call makes one Store.Get, and when Shred has returned, nobody opens anything of the subject. A minute, say,
