@@ -1,0 +1,31 @@
+// Command vault makes keys, encrypts files, and makes, verifies and restores encrypted backups:
+//
+//	go install github.com/mantlet-go/mantlet/crypto/vault@latest
+//	export VAULT_RING=/root/acme.ring
+//	vault keygen
+//	vault backup -label acme -ledger /var/lib/acme/ledger -out /mnt/backup/1.vault keys=/etc/acme/keys audit=/var/log/acme
+//	vault verify -label acme -ledger /var/lib/acme/ledger /mnt/backup/1.vault
+//	vault restore -label acme -ledger /var/lib/acme/ledger /mnt/backup/1.vault -to /srv/restored
+//
+// "go run github.com/mantlet-go/mantlet/crypto/vault" is for a first look: it makes 1 of every exit code but 0. In a module that requires
+// Mantlet, "go get -tool github.com/mantlet-go/mantlet/crypto/vault" makes it "go tool vault".
+//
+// Package cli has the commands and the exit codes.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mantlet-go/mantlet/crypto/vault/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second one ends the process at once
+	code := cli.Main(ctx, cli.Config{}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
