@@ -425,22 +425,3 @@ func TestOnlyATerminalGetsAProgressBar(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
-
-func FuzzDecodeRing(f *testing.F) {
-	f.Add("primary - mantlet-seal-v1_x\n")
-	f.Add("# mantlet seal keyring of 2 keys\n")
-	dir := f.TempDir()
-	run(cli.Config{}, "keygen", "-ring", filepath.Join(dir, "ring"))
-	text := string(must(os.ReadFile(filepath.Join(dir, "ring"))))
-	f.Add(text)
-	f.Add(strings.Replace(text, "1 keys", "2 keys", 1))
-	f.Fuzz(func(t *testing.T, text string) {
-		ring, err := cli.DecodeRing(text)
-		if err != nil {
-			return
-		}
-		if again, err := cli.DecodeRing(string(cli.EncodeRing(ring))); err != nil || again.Primary() != ring.Primary() || len(again.Keys()) != len(ring.Keys()) {
-			t.Errorf("%v is written as %v, %v", ring, again, err)
-		}
-	})
-}

@@ -274,7 +274,7 @@ func (c *call) rotate(ctx context.Context) error {
 	if len(c.args) > 0 {
 		return c.reseal(ctx)
 	}
-	if err := changeRing(ctx, c.ring, change); err != nil {
+	if err := seal.UpdateKeyringFile(ctx, c.ring, change); err != nil {
 		return err
 	}
 	if c.add {
