@@ -1,5 +1,5 @@
-// Package backup makes encrypted backups of files and directories, proves by drills that they can be restored, and restores them
-// whole or not at all.
+// Package backup makes encrypted backups of files and directories, proves by drills that they can be restored, and restores them whole or
+// not at all.
 //
 //	safe, err := backup.New(backup.Config{Ring: ring, Label: "acme gateway"})
 //	report, err := safe.WriteFile(ctx, "/mnt/backup/17", backup.Set{Counter: 17, Sources: []backup.Source{{Name: "keys", Path: "/etc/acme/keys"}}})
@@ -11,21 +11,21 @@
 // # What it protects against
 //
 // Backups that succeed for years and cannot be restored. Verify is the restore without the disk: the same code decrypts everything, hashes
-// every file, and opens a canary for every key id that the data needs, which tells today that a key is missing, and not on the day when it is
-// needed. A Schedule with Safe.Drill makes backups and drills by itself, reports every one, and raises an alarm when none has succeeded for some time: also
-// when a drill hangs. What is wrong has a kind: see Failure.
+// every file, and opens a canary for every key id that the data needs, which tells today that a key is missing, and not on the day when it
+// is needed. A Schedule with Safe.Drill makes backups and drills by itself, reports every one, and raises an alarm when none has succeeded
+// for some time: also when a drill hangs. What is wrong has a kind: see Failure.
 //
-// Reading or changing a backup: it is one stream of package seal, names and sizes included. Every bit counts, and so does the
-// end. A backup of another label is refused.
+// Reading or changing a backup: it is one stream of package seal, names and sizes included. Every bit counts, and so does the end. A backup
+// of another label is refused.
 //
 // Half a restore. All is written beside the target, checked and synced, and then renamed. What was there is kept under another name.
 //
-// Old data that comes back. A counter lower than the newest known one is refused, unless Guard.AllowRollback says that it is meant. Who
-// was shredded (package shred) stays so: the tombstones in the backup, those of the live store that is replaced, and those of Target.Tombstones
+// Old data that comes back. A counter lower than the newest known one is refused, unless Guard.AllowRollback says that it is meant. Who was
+// shredded (package shred) stays so: the tombstones in the backup, those of the live store that is replaced, and those of Target.Tombstones
 // are applied to what was staged, before anybody sees it.
 //
-// Hostile manifests, of somebody who has the key: names that are absolute, lead upwards, are too long, too deep, or not in the order
-// in which they are written; symbolic links, devices and special bits are in no backup, and refused as a source too.
+// Hostile manifests, of somebody who has the key: names that are absolute, lead upwards, are too long, too deep, or not in the order in
+// which they are written; symbolic links, devices and special bits are in no backup, and refused as a source too.
 //
 // # What it does not
 //
@@ -47,11 +47,11 @@
 //	4       length of the JSON, big-endian
 //	n       JSON, in exactly the form in which encoding/json writes the types of format.go
 //
-// One H (label, counter, time, canaries, checkpoint, tombstones) comes first. Then come all directories (D: name, mode, time) and files (F: name,
-// mode, time, size), each directory before what is in it and the names of a directory in the order of their bytes. The JSON of an F is followed by
-// the content and the 32 bytes of its SHA-256. E is last: how many directories, files and bytes there were, and the SHA-256 of all frames, those
-// of the contents included, but not the contents. So the manifest is spread over the stream, and neither writing nor reading it takes
-// memory for the number of files.
+// One H (label, counter, time, canaries, checkpoint, tombstones) comes first. Then come all directories (D: name, mode, time) and files (F:
+// name, mode, time, size), each directory before what is in it and the names of a directory in the order of their bytes. The JSON of an F
+// is followed by the content and the 32 bytes of its SHA-256. E is last: how many directories, files and bytes there were, and the SHA-256
+// of all frames, those of the contents included, but not the contents. So the manifest is spread over the stream, and neither writing nor
+// reading it takes memory for the number of files.
 //
 // # FIPS 140-3
 //
@@ -59,7 +59,7 @@
 //
 // # Cost
 //
-// Each byte is hashed once and encrypted or decrypted once. Memory is some 3 MiB, and 512 KiB for each of Config.Workers, whatever the
-// size and number of the files, but a directory is listed as a whole while it is written, and the header has up to MaxTombstones.
-// Restore needs the room of the files beside the target.
+// Each byte is hashed once and encrypted or decrypted once. Memory is some 3 MiB, and 512 KiB for each of Config.Workers, whatever the size
+// and number of the files, but a directory is listed as a whole while it is written, and the header has up to MaxTombstones. Restore needs
+// the room of the files beside the target.
 package backup

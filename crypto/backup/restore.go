@@ -44,9 +44,10 @@ type Target struct {
 	// Live are stores that are in use, and whose tombstones are applied too: where the store of the backup is not below Dir, or is no
 	// shred.FileStore.
 	Live []shred.Store
-	// Apply applies tombstones to what was staged in a directory, where it lies under the names of the sources, when it is not a shred.FileStore: to a dump of
-	// a database. It is called once, before anything is renamed, if there are any tombstones in the backup or here. An error of it ends the restore. Nil means that
-	// there is no such store; tombstones for which there is no store at all are ErrTombstones then.
+	// Apply applies tombstones to what was staged in a directory, where it lies under the names of the sources, when it is not a
+	// shred.FileStore: to a dump of a database. It is called once, before anything is renamed, if there are any tombstones in the backup or
+	// here. An error of it ends the restore. Nil means that there is no such store; tombstones for which there is no store at all are
+	// ErrTombstones then.
 	Apply func(ctx context.Context, stage string, all []shred.Tombstone) error
 	// InsecureSkipTombstones restores also what tombstones could not be applied to: because the live store is damaged, say. Who was
 	// shredded since the backup is alive then, until you apply the tombstones yourself.
@@ -67,11 +68,11 @@ func (s *Safe) Verify(ctx context.Context, r io.Reader, g Guard) (Report, error)
 	return b.report, errors.Join(b.failures...)
 }
 
-// Restore writes a backup to t.Dir, whole or not at all: everything is staged in a directory beside it, verified as Verify does and
-// synced, tombstones are applied, and then the directory is renamed. When it replaces one, there is a moment between two renames in which t.Dir is not
-// there; whoever finds it so after a power cut has both whole beside it. A key whose canary does not open is no error here, since its ring may be
-// what is being restored: see Report.Unavailable. The error is as that of Verify, or wraps ErrExists or ErrTombstones, or comes from the file
-// system.
+// Restore writes a backup to t.Dir, whole or not at all: everything is staged in a directory beside it, verified as Verify does and synced,
+// tombstones are applied, and then the directory is renamed. When it replaces one, there is a moment between two renames in which t.Dir is
+// not there; whoever finds it so after a power cut has both whole beside it. A key whose canary does not open is no error here, since its
+// ring may be what is being restored: see Report.Unavailable. The error is as that of Verify, or wraps ErrExists or ErrTombstones, or comes
+// from the file system.
 func (s *Safe) Restore(ctx context.Context, r io.Reader, t Target) (report Report, err error) {
 	if s == nil || s.cfg.Ring == nil {
 		return Report{}, errZero

@@ -7,16 +7,17 @@
 //	msg, err := subjects.Open(ctx, nil, box, where)
 //	proof, err := subjects.Shred(ctx, shred.Subject{Tenant: "acme", ID: "user-42"}) // write it to the audit log
 //
-// A key is 32 random bytes, never derived from anything: a key that can be derived again cannot be destroyed. It is kept in a Store, wrapped
-// by a ring, which is a *seal.Keyring or whatever else seals and opens. The boxes are those of package seal, bound to their place as there.
+// A key is 32 random bytes, never derived from anything: a key that can be derived again cannot be destroyed. It is kept in a Store,
+// wrapped by a ring, which is a *seal.Keyring or whatever else seals and opens. The boxes are those of package seal, bound to their place
+// as there.
 //
 // # What it protects against
 //
-// Data of an erased person that comes back. Shred destroys the key and leaves a tombstone, which no write to the store undoes.
-// A key that another goroutine is about to put into the cache does not get there. Other processes ask the store before they use a
-// cached key (Config.TrustCache says when not). A backup from before has the wrapped key: Apply the tombstones to what was restored, before
-// anybody uses it. Package backup does that by itself for a FileStore, and there is no other way to have a right to erasure
-// and backups. A person who was shredded in one replica is in the others when the tombstones were applied there.
+// Data of an erased person that comes back. Shred destroys the key and leaves a tombstone, which no write to the store undoes. A key that
+// another goroutine is about to put into the cache does not get there. Other processes ask the store before they use a cached key
+// (Config.TrustCache says when not). A backup from before has the wrapped key: Apply the tombstones to what was restored, before anybody
+// uses it. Package backup does that by itself for a FileStore, and there is no other way to have a right to erasure and backups. A person
+// who was shredded in one replica is in the others when the tombstones were applied there.
 //
 // The tombstone is also the proof: when which key of whom was destroyed, with a number that shows a gap. Its only personal data is a keyed
 // hash of the subject, the alias, which is also all that the store knows of a subject. It has a MAC: a forged one would destroy data.
@@ -36,7 +37,7 @@
 // # Cost
 //
 // Seal and Open cost what those of package seal do and one Store.Get, of a row by its primary key or of a file of 300 bytes, unless
-// TrustCache spares it. A key that is not in memory is unwrapped in addition; some 1 KB is kept for each that is, of at most CacheKeys.
-// The first Seal for a subject and its Shred are a write each, and so is every new tombstone of Apply: some milliseconds each in a FileStore, which syncs
-// the disk. But for Tombstones, Apply and Rewrap nothing depends on how many subjects there are.
+// TrustCache spares it. A key that is not in memory is unwrapped in addition; some 1 KB is kept for each that is, of at most CacheKeys. The
+// first Seal for a subject and its Shred are a write each, and so is every new tombstone of Apply: some milliseconds each in a FileStore,
+// which syncs the disk. But for Tombstones, Apply and Rewrap nothing depends on how many subjects there are.
 package shred

@@ -26,17 +26,17 @@ type FileConfig struct {
 	Create bool
 }
 
-// FileStore is a Store in a directory with a file of mode 0600 for each subject, so that Get costs the same for ten subjects and for
-// ten million. (Shred lists one of the 256 directories.) It is safe for concurrent use, and several processes may share the directory: writers lock a file in it (on systems
-// without flock, only writers of one process exclude each other).
+// FileStore is a Store in a directory with a file of mode 0600 for each subject, so that Get costs the same for ten subjects and for ten
+// million. (Shred lists one of the 256 directories.) It is safe for concurrent use, and several processes may share the directory: writers
+// lock a file in it (on systems without flock, only writers of one process exclude each other).
 //
 //	mantlet-shred.json        {"format":"mantlet-shred","version":1,"counter":17}
 //	3b/3b1f...c2.key          the JSON of a Record with its box
 //	3b/3b90...07.gone         the JSON of a Record that is a tombstone
 //
 // A tombstone is a file of another name than the key, and it goes first: who copies an old key back into the directory undoes nothing, the
-// next Get removes it. Files are written beside their place, synced and renamed, and the directory is synced: a power cut leaves the one
-// or the other. Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was
+// next Get removes it. Files are written beside their place, synced and renamed, and the directory is synced: a power cut leaves the one or
+// the other. Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was
 // wrapped by the Ring, so it is gone for good when that key of the ring is destroyed.
 type FileStore struct {
 	dir     string
