@@ -16,8 +16,6 @@ const (
 	// MaxKeys is how many keys a ring may have. A token that fits none costs one HMAC per key, so the number bounds what a forged
 	// token can cost. Two or three are enough to rotate.
 	MaxKeys = 16
-	// NoExpiry as Config.TTL says that tokens are valid for ever.
-	NoExpiry time.Duration = -1
 	// DefaultSkew is the tolerance used when Config.Skew is zero: 60 seconds, as in the implementations in Ruby, Python and Go.
 	DefaultSkew = 60 * time.Second
 	// NoSkew as Config.Skew says that a time stamp must not be later than the clock at all.
@@ -29,11 +27,13 @@ type Config struct {
 	// Keys are the keys, newest first: the first one encrypts, all of them decrypt. At least one and at most MaxKeys, no key
 	// twice.
 	Keys []Key
-	// TTL is how long after its creation a token is valid, in whole seconds: at least one, or NoExpiry. Required: zero is refused,
+	// TTL is how long after its creation a token is valid, in whole seconds: at least one. Required: zero is refused without SkipExpiry,
 	// since a forgotten TTL would make every token eternal.
 	TTL time.Duration
+	// SkipExpiry makes tokens valid for ever, as what is stored has to be. TTL must be zero then.
+	SkipExpiry bool
 	// Skew is how far in the future a token's time stamp may lie (clocks of several machines differ), in whole seconds. Zero means
-	// DefaultSkew, NoSkew none. It is checked with NoExpiry too.
+	// DefaultSkew, NoSkew none. It is checked with SkipExpiry too.
 	Skew time.Duration
 }
 
@@ -51,7 +51,7 @@ func New(cfg Config) (*Keyring, error) {
 	errs := checkKeys("Config.Keys", cfg.Keys)
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 
-	k := &Keyring{forever: cfg.TTL == NoExpiry}
+	k := &Keyring{forever: cfg.SkipExpiry}
 	if len(errs) == 0 {
 		for _, key := range cfg.Keys {
 			k.keys = append(k.keys, newCryptor(key))
@@ -59,9 +59,11 @@ func New(cfg Config) (*Keyring, error) {
 	}
 
 	switch {
-	case cfg.TTL == NoExpiry:
+	case cfg.SkipExpiry && cfg.TTL != 0:
+		refuse("Config.SkipExpiry is set together with Config.TTL %v", cfg.TTL)
+	case cfg.SkipExpiry:
 	case cfg.TTL == 0:
-		refuse("Config.TTL is not set: say NoExpiry if tokens are to be valid for ever")
+		refuse("Config.TTL is not set: say SkipExpiry if tokens are to be valid for ever")
 	case cfg.TTL < 0:
 		refuse("Config.TTL is negative: %v", cfg.TTL)
 	case cfg.TTL%time.Second != 0:

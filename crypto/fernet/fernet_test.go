@@ -35,9 +35,7 @@ func mustKey(t testing.TB, text string) fernet.Key {
 
 func mustRing(t testing.TB, cfg fernet.Config) *fernet.Keyring {
 	t.Helper()
-	if cfg.TTL == 0 {
-		cfg.TTL = fernet.NoExpiry
-	}
+	cfg.SkipExpiry = cfg.TTL == 0
 	r, err := fernet.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -314,10 +312,10 @@ func TestTimeStamps(t *testing.T) {
 		{"the last second of its life", time.Minute, 0, now - 60, now, nil},
 		{"one second too old", time.Minute, 0, now - 61, now, fernet.ErrExpired},
 		{"from 1970", time.Minute, 0, 0, now, fernet.ErrExpired},
-		{"from 1970, valid for ever", fernet.NoExpiry, 0, 0, now, nil},
+		{"from 1970, valid for ever", 0, 0, 0, now, nil},
 		{"the last tolerated second of the future", time.Minute, 0, now + 60, now, nil},
 		{"one second too far in the future", time.Minute, 0, now + 61, now, fernet.ErrInvalid},
-		{"the future is checked without expiry too", fernet.NoExpiry, 0, now + 61, now, fernet.ErrInvalid},
+		{"the future is checked without expiry too", 0, 0, now + 61, now, fernet.ErrInvalid},
 		{"no tolerance", time.Minute, fernet.NoSkew, now + 1, now, fernet.ErrInvalid},
 		{"no tolerance, on time", time.Minute, fernet.NoSkew, now, now, nil},
 		{"a wide tolerance", time.Minute, time.Hour, now + 3600, now, nil},
@@ -326,7 +324,7 @@ func TestTimeStamps(t *testing.T) {
 		{"2^63", time.Minute, 0, 1 << 63, now, fernet.ErrInvalid},
 		{"2^64-1", time.Minute, 0, math.MaxUint64, now, fernet.ErrInvalid},
 		{"2^64-60 must not wrap around", time.Minute, 0, math.MaxUint64 - 59, 0, fernet.ErrInvalid},
-		{"2^64-1, valid for ever", fernet.NoExpiry, 0, math.MaxUint64, now, fernet.ErrInvalid},
+		{"2^64-1, valid for ever", 0, 0, math.MaxUint64, now, fernet.ErrInvalid},
 		{"the longest TTL", math.MaxInt64 / time.Second * time.Second, 0, 0, now, nil},
 		{"a clock before 1970 counts as 1970", time.Minute, 0, 0, -5, nil},
 		{"a clock before 1970 counts as 1970 for later tokens", time.Minute, 0, 61, -5, fernet.ErrInvalid},
@@ -439,6 +437,7 @@ func TestNewRefusesWhatIsNotSaid(t *testing.T) {
 			[]string{"Config.Keys[2] is the same key as Config.Keys[0]"}},
 		{"too many keys", fernet.Config{Keys: many, TTL: 1e9}, []string{"17 keys"}},
 		{"a negative TTL", fernet.Config{Keys: ok, TTL: -time.Hour}, []string{"Config.TTL is negative: -1h0m0s"}},
+		{"a TTL that shall be skipped", fernet.Config{Keys: ok, TTL: time.Hour, SkipExpiry: true}, []string{"Config.SkipExpiry is set together with Config.TTL 1h0m0s"}},
 		{"parts of seconds", fernet.Config{Keys: ok, TTL: 1500 * time.Millisecond, Skew: 1}, []string{"Config.TTL is 1.5s", "Config.Skew is 1ns"}},
 		{"a negative skew", fernet.Config{Keys: ok, TTL: 1e9, Skew: -time.Second}, []string{"Config.Skew is negative: -1s"}},
 		{"a TTL of seconds without the unit", fernet.Config{Keys: ok, TTL: 60}, []string{"Config.TTL is 60ns"}},
