@@ -1,6 +1,8 @@
 package fernet
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -74,8 +76,8 @@ func ReadKeyFile(path string) ([]Key, error) {
 
 func decodeKeyFile(data []byte) ([]Key, error) {
 	var keys []Key
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(data), "\n"), "\n") {
-		key, err := ParseKey(line)
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
+		key, err := parseKey(line)
 		if err != nil {
 			return nil, fmt.Errorf("%w (on line %d)", err, len(keys)+1)
 		}
@@ -114,7 +116,7 @@ func ReplaceKeyFile(path string, keys []Key) error {
 func encodeKeyFile(keys []Key) []byte {
 	data := make([]byte, 0, len(keys)*(keyTextLen+1))
 	for _, k := range keys {
-		data = append(append(data, k.Reveal()...), '\n')
+		data = append(base64.URLEncoding.AppendEncode(data, k.secret()[:]), '\n') // not Reveal, whose string cannot be cleared
 	}
 	return data
 }
