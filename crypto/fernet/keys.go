@@ -58,11 +58,17 @@ func KeysFromEnv(name string) ([]Key, error) {
 // ReadKeyFile reads a key file: one key on each line, newest first, and nothing else (the end of the last line may be missing, as in what
 // Python's Fernet.generate_key prints).
 //
-// The file must be a regular one, of mode 0600 or less, and belong to whoever runs the process or to root, and so must its directory, to
-// which nobody else may write. Symbolic links are refused, so mount a key from a Kubernetes secret with subPath, or use [KeysFromEnv]. A
-// file that does not exist is an error that wraps [io/fs.ErrNotExist]. No error shows a key.
+// The file must be a regular one and belong to whoever runs the process or to root, and so must its directory, to which nobody else may
+// write. Its mode is 0640 at most: its group may read it. That is how Kubernetes gives a secret to a pod that is not root; mount it with
+// subPath, since symbolic links are refused (or use [KeysFromEnv]):
+//
+//	securityContext: {fsGroup: 65532}                                                                        # of the pod
+//	secret: {secretName: model-keys, defaultMode: 0440}                                                      # of the volume
+//	{name: model-keys, mountPath: /etc/model/fernet.keys, subPath: fernet.keys, readOnly: true}              # of the container
+//
+// A file that does not exist is an error that wraps [io/fs.ErrNotExist]. No error shows a key.
 func ReadKeyFile(path string) ([]Key, error) {
-	data, _, err := privatefile.Read(path, maxKeyFile, nil)
+	data, _, err := privatefile.ReadBy(privatefile.OwnerAndGroup, path, maxKeyFile, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fernet: key file %s: %w", path, err)
 	}
