@@ -84,9 +84,6 @@ func read(readers Readers, path string, max int64, fresh func(fs.FileInfo) bool)
 	if err := check(readers, path, opened); err != nil { // a new file may have the number of the one that was removed for it
 		return nil, nil, err
 	}
-	if opened.Size() != info.Size() {
-		return nil, nil, errReplaced
-	}
 	data := make([]byte, info.Size()+1) // not io.ReadAll, which leaves pieces of a secret behind as it grows
 	switch n, err := io.ReadFull(f, data); err {
 	case io.EOF, io.ErrUnexpectedEOF:
