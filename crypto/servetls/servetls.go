@@ -190,8 +190,8 @@ func (e *Endpoint) TLSConfig() *tls.Config {
 		return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: refuse}
 	}
 	outer := &tls.Config{
-		MinVersion: in.minVersion(),                 // what is in force, for programs that read it
-		NextProtos: slices.Clone(in.cfg.NextProtos), // so does http.Server
+		MinVersion: in.minVersion(),                 // for programs that show it
+		NextProtos: slices.Clone(in.cfg.NextProtos), // http.Server reads them
 	}
 	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		if err := in.ignored(outer); err != nil {

@@ -111,7 +111,7 @@ func (k *Key) Open(dst, box, aad []byte) ([]byte, error) {
 // to suppose that it keeps its arguments.
 type scratch [KeySize]byte
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+var scratches = &sync.Pool{New: func() any { return new(scratch) }}
 
 // message returns GCM under the key of the message whose nonce begins with prefix, 12 bytes. The derivation is the counter mode
 // of NIST SP 800-108r1 with CMAC-AES256, which comes down to one block for each half of the key.
