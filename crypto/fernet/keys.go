@@ -66,7 +66,8 @@ func KeysFromEnv(name string) ([]Key, error) {
 //	secret: {secretName: model-keys, defaultMode: 0440}                                                      # of the volume
 //	{name: model-keys, mountPath: /etc/model/fernet.keys, subPath: fernet.keys, readOnly: true}              # of the container
 //
-// A file that does not exist is an error that wraps [io/fs.ErrNotExist]. No error shows a key.
+// The directories above its own are not looked at: they are yours to guard. A file that does not exist is an error that wraps
+// [io/fs.ErrNotExist]. No error shows a key.
 func ReadKeyFile(path string) ([]Key, error) {
 	data, _, err := privatefile.ReadBy(privatefile.OwnerAndGroup, path, maxKeyFile, nil)
 	if err != nil {
