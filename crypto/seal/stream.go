@@ -45,7 +45,8 @@ func (k *Keyring) NewParallelWriter(w io.Writer, c Context, workers int) (*Write
 	if err != nil {
 		return nil, public(err)
 	}
-	return &Writer{func() *writer { return &writer{x, k, e.ID} }}, nil
+	inner := &writer{x, k, e.ID}
+	return &Writer{func() *writer { return inner }}, nil
 }
 
 func (e *entry) stream() *[chunked.KeySize]byte {

@@ -486,6 +486,17 @@ func TestAWriterDoesNotOutliveItsKey(t *testing.T) {
 	}
 }
 
+func TestWritingAllocatesNothing(t *testing.T) {
+	w, msg := newWriter(t, ringOf(t, seal.GenerateKey()), io.Discard, here, 1), numbers(5*chunk+1)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := w.Write(msg); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // Package chunked is nobody's business.
 
 func TestErrorsAreThoseOfThisPackage(t *testing.T) {
