@@ -21,7 +21,7 @@ import (
 // FileConfig configures a [FileStore].
 type FileConfig struct {
 	// Path is the key file. Its directory must exist. Both must belong to the user of this process or to root, and nobody else may
-	// write to the directory, a group neither, unless it has the sticky bit. Required.
+	// write to the directory, a group neither, unless it has the sticky bit. The directories above it are not looked at. Required.
 	Path string
 	// Create makes a file without keys if there is none. False means that a missing file is an error: a wrong path should
 	// not look like a deployment without keys.

@@ -11,8 +11,8 @@ import (
 )
 
 // A cryptor is one key, with a pool of states that are costly to set up: an HMAC keeps its keyed start, a CBC mode its
-// expanded key. A state belongs to one call at a time and holds neither message nor token afterwards, only the IV and the MAC of
-// the last one.
+// expanded key. A state belongs to one call at a time. What it keeps of the last token is no secret: IV and MAC, and up to 63 bytes
+// of its end, in the buffer of SHA-256.
 type cryptor struct{ pool sync.Pool }
 
 type state struct {

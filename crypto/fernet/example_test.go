@@ -35,9 +35,9 @@ func Example() {
 
 func ExampleKeyring_Rotate() {
 	old, newest := fernet.GenerateKey(), fernet.GenerateKey()
-	before, _ := fernet.New(fernet.Config{Keys: []fernet.Key{old}, TTL: fernet.NoExpiry})
-	both, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest, old}, TTL: fernet.NoExpiry})
-	after, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest}, TTL: fernet.NoExpiry})
+	before, _ := fernet.New(fernet.Config{Keys: []fernet.Key{old}, SkipExpiry: true})
+	both, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest, old}, SkipExpiry: true})
+	after, _ := fernet.New(fernet.Config{Keys: []fernet.Key{newest}, SkipExpiry: true})
 
 	stored := before.Encrypt([]byte("hello"))
 	moved, err := both.Rotate(stored)
@@ -87,7 +87,7 @@ func ExampleKeysFromEnv() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ring, err := fernet.New(fernet.Config{Keys: keys, TTL: fernet.NoExpiry})
+	ring, err := fernet.New(fernet.Config{Keys: keys, SkipExpiry: true})
 	if err != nil {
 		log.Fatal(err)
 	}

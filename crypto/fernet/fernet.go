@@ -8,14 +8,14 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/mantlet-go/mantlet/crypto/internal/alias"
 )
 
 const (
 	// MaxKeys is how many keys a ring may have. A token that fits none costs one HMAC per key, so the number bounds what a forged
 	// token can cost. Two or three are enough to rotate.
 	MaxKeys = 16
-	// NoExpiry as Config.TTL says that tokens are valid for ever.
-	NoExpiry time.Duration = -1
 	// DefaultSkew is the tolerance used when Config.Skew is zero: 60 seconds, as in the implementations in Ruby, Python and Go.
 	DefaultSkew = 60 * time.Second
 	// NoSkew as Config.Skew says that a time stamp must not be later than the clock at all.
@@ -27,11 +27,13 @@ type Config struct {
 	// Keys are the keys, newest first: the first one encrypts, all of them decrypt. At least one and at most MaxKeys, no key
 	// twice.
 	Keys []Key
-	// TTL is how long after its creation a token is valid, in whole seconds: at least one, or NoExpiry. Required: zero is refused,
+	// TTL is how long after its creation a token is valid, in whole seconds: at least one. Required: zero is refused without SkipExpiry,
 	// since a forgotten TTL would make every token eternal.
 	TTL time.Duration
+	// SkipExpiry makes tokens valid for ever, as what is stored has to be. TTL must be zero then.
+	SkipExpiry bool
 	// Skew is how far in the future a token's time stamp may lie (clocks of several machines differ), in whole seconds. Zero means
-	// DefaultSkew, NoSkew none. It is checked with NoExpiry too.
+	// DefaultSkew, NoSkew none. It is checked with SkipExpiry too.
 	Skew time.Duration
 }
 
@@ -49,7 +51,7 @@ func New(cfg Config) (*Keyring, error) {
 	errs := checkKeys("Config.Keys", cfg.Keys)
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 
-	k := &Keyring{forever: cfg.TTL == NoExpiry}
+	k := &Keyring{forever: cfg.SkipExpiry}
 	if len(errs) == 0 {
 		for _, key := range cfg.Keys {
 			k.keys = append(k.keys, newCryptor(key))
@@ -57,9 +59,11 @@ func New(cfg Config) (*Keyring, error) {
 	}
 
 	switch {
-	case cfg.TTL == NoExpiry:
+	case cfg.SkipExpiry && cfg.TTL != 0:
+		refuse("Config.SkipExpiry is set together with Config.TTL %v", cfg.TTL)
+	case cfg.SkipExpiry:
 	case cfg.TTL == 0:
-		refuse("Config.TTL is not set: say NoExpiry if tokens are to be valid for ever")
+		refuse("Config.TTL is not set: say SkipExpiry if tokens are to be valid for ever")
 	case cfg.TTL < 0:
 		refuse("Config.TTL is negative: %v", cfg.TTL)
 	case cfg.TTL%time.Second != 0:
@@ -101,7 +105,7 @@ const (
 func (k *Keyring) Encrypt(msg []byte) []byte { return k.AppendEncrypt(nil, msg, time.Now()) }
 
 // AppendEncrypt appends a token for msg to dst, with now as the time of creation (a time before 1970 counts as 1970). The free
-// capacity of dst and msg must not overlap. It does not allocate if dst has room for the token (EncodedLen).
+// capacity of dst may overlap msg in any way (msg is lost then). It does not allocate if dst has room for the token (EncodedLen).
 func (k *Keyring) AppendEncrypt(dst, msg []byte, now time.Time) []byte {
 	return k.seal(dst, msg, seconds(now))
 }
@@ -115,8 +119,9 @@ func rawLen(n int) int { return overhead + n - n%blockSize + blockSize }
 func (k *Keyring) Decrypt(tok []byte) ([]byte, error) { return k.AppendDecrypt(nil, tok, time.Now()) }
 
 // AppendDecrypt appends the message in tok to dst, judging the token's age at now. The error is ErrInvalid or ErrExpired, and the
-// slice is nil then. The free capacity of dst and tok must not overlap. It does not allocate if dst has room for len(tok) bytes
-// (less is enough for the message alone, but the token is decoded there first).
+// slice is nil then. The free capacity of dst may overlap tok in any way (tok is lost then, also when it is not valid), so
+// AppendDecrypt(tok[:0], tok, now) decrypts in place. It does not allocate if dst has room for len(tok) bytes (less is enough for the
+// message alone, but the token is decoded there first).
 func (k *Keyring) AppendDecrypt(dst, tok []byte, now time.Time) ([]byte, error) {
 	if k == nil {
 		return nil, ErrInvalid
@@ -166,17 +171,17 @@ func (k *Keyring) seal(dst, msg []byte, stamp uint64) []byte {
 	at := len(dst)
 	dst = slices.Grow(dst, size)[:at+size]
 
-	// The binary token is made at the right end of the room for its text.
+	// The binary token is made at the right end of the room for its text. The message first: it may be where the rest goes.
 	out := dst[at:]
 	raw := out[size-n:]
-	raw[0] = version
-	binary.BigEndian.PutUint64(raw[stampAt:], stamp)
-	_, _ = rand.Read(raw[ivAt:textAt]) // never fails (Go 1.24)
 	text := raw[textAt : n-macSize]
 	pad := byte(len(text) - len(msg))
 	for i := copy(text, msg); i < len(text); i++ {
 		text[i] = pad
 	}
+	raw[0] = version
+	binary.BigEndian.PutUint64(raw[stampAt:], stamp)
+	_, _ = rand.Read(raw[ivAt:textAt]) // never fails (Go 1.24)
 	c := k.keys[0].get()
 	c.encrypt(raw[ivAt:textAt], text)
 	copy(raw[n-macSize:], c.mac(raw[:n-macSize]))
@@ -200,6 +205,13 @@ func (k *Keyring) open(dst, tok []byte, check func(stamp uint64) error) (_ []byt
 		return nil, 0, ErrInvalid
 	}
 	at := len(dst)
+	if alias.Overlap(dst[at:cap(dst)], tok) {
+		// A text is decoded in its own place if it begins where its bytes go: 8 characters are read before they become 6 bytes.
+		dst = slices.Grow(dst, len(tok))
+		in := dst[at : at+len(tok)]
+		copy(in, tok)
+		tok = in
+	}
 	dst = slices.Grow(dst, room)
 	raw := dst[at : at+room]
 	// The decoder skips line breaks. Any that it skipped are missing in m, since n counts them as characters.

@@ -16,8 +16,8 @@ const (
 	keyTextLen = (keySize + 2) / 3 * 4
 )
 
-// Key is a Fernet key. It does not show itself: printing, logging or marshalling one gives "[redacted fernet key]". Reveal is the
-// only way to its text. Copies share one immutable secret; the zero Key is no key, and New refuses it. Keys cannot be compared
+// Key is a Fernet key. It does not show itself: printing or logging one gives "[redacted fernet key]", and marshalling one fails. Reveal
+// is the only way to its text. Copies share one immutable secret; the zero Key is no key, and New refuses it. Keys cannot be compared
 // with ==, which would take a time that depends on them: use Equal.
 type Key struct {
 	// A function, because package fmt prints an unexported field of a foreign struct without asking the methods below, and
@@ -37,13 +37,18 @@ func GenerateKey() Key {
 // ParseKey reads a key in the form of the specification: 44 characters of base64url, padding included. It is as strict as
 // the decoding of tokens: no spaces, no line break, no standard alphabet. A key of zero bytes only is refused too: it is what an
 // unset buffer looks like and everybody can guess it. The error does not contain the text.
-func ParseKey(text string) (Key, error) {
+func ParseKey(text string) (Key, error) { return parseKey([]byte(text)) }
+
+// parseKey leaves no copy of the key behind but its own.
+func parseKey(text []byte) (Key, error) {
 	if len(text) != keyTextLen {
 		return Key{}, fmt.Errorf("fernet: a key has %d characters, not %d", keyTextLen, len(text))
 	}
-	b, err := strict.DecodeString(text)
+	b := make([]byte, keyTextLen/4*3)
+	n, err := strict.Decode(b, text)
 	// The decoder skips line breaks, which would make a shorter key of the 44 characters.
-	if err != nil || len(b) != keySize {
+	if err != nil || n != keySize {
+		clear(b)
 		return Key{}, errors.New("fernet: a key is 32 bytes in base64url with padding (alphabet A-Z a-z 0-9 - _)")
 	}
 	secret := (*[keySize]byte)(b)
@@ -78,8 +83,11 @@ func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 // LogValue returns "[redacted fernet key]".
 func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns "[redacted fernet key]", which ParseKey refuses. Use Reveal to save a key.
-func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// MarshalText fails. A placeholder would be saved in silence where the key was meant, and the key be lost with whatever it encrypts. Use
+// Reveal to save a key.
+func (k Key) MarshalText() ([]byte, error) { return nil, errMarshal }
 
-// MarshalJSON returns "[redacted fernet key]" as a JSON string.
-func (k Key) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// MarshalJSON fails, as MarshalText does.
+func (k Key) MarshalJSON() ([]byte, error) { return nil, errMarshal }
+
+var errMarshal = errors.New("fernet: a Key is not marshalled: Reveal is its text")

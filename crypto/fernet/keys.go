@@ -1,6 +1,8 @@
 package fernet
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -56,11 +58,18 @@ func KeysFromEnv(name string) ([]Key, error) {
 // ReadKeyFile reads a key file: one key on each line, newest first, and nothing else (the end of the last line may be missing, as in what
 // Python's Fernet.generate_key prints).
 //
-// The file must be a regular one, of mode 0600 or less, and belong to whoever runs the process or to root, and so must its directory, to
-// which nobody else may write. Symbolic links are refused, so mount a key from a Kubernetes secret with subPath, or use [KeysFromEnv]. A
-// file that does not exist is an error that wraps [io/fs.ErrNotExist]. No error shows a key.
+// The file must be a regular one and belong to whoever runs the process or to root, and so must its directory, to which nobody else may
+// write. Its mode is 0640 at most: its group may read it. That is how Kubernetes gives a secret to a pod that is not root; mount it with
+// subPath, since symbolic links are refused (or use [KeysFromEnv]):
+//
+//	securityContext: {fsGroup: 65532}                                                                        # of the pod
+//	secret: {secretName: model-keys, defaultMode: 0440}                                                      # of the volume
+//	{name: model-keys, mountPath: /etc/model/fernet.keys, subPath: fernet.keys, readOnly: true}              # of the container
+//
+// The directories above its own are not looked at: they are yours to guard. A file that does not exist is an error that wraps
+// [io/fs.ErrNotExist]. No error shows a key.
 func ReadKeyFile(path string) ([]Key, error) {
-	data, _, err := privatefile.Read(path, maxKeyFile, nil)
+	data, _, err := privatefile.ReadBy(privatefile.OwnerAndGroup, path, maxKeyFile, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fernet: key file %s: %w", path, err)
 	}
@@ -74,8 +83,8 @@ func ReadKeyFile(path string) ([]Key, error) {
 
 func decodeKeyFile(data []byte) ([]Key, error) {
 	var keys []Key
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(data), "\n"), "\n") {
-		key, err := ParseKey(line)
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
+		key, err := parseKey(line)
 		if err != nil {
 			return nil, fmt.Errorf("%w (on line %d)", err, len(keys)+1)
 		}
@@ -114,7 +123,7 @@ func ReplaceKeyFile(path string, keys []Key) error {
 func encodeKeyFile(keys []Key) []byte {
 	data := make([]byte, 0, len(keys)*(keyTextLen+1))
 	for _, k := range keys {
-		data = append(append(data, k.Reveal()...), '\n')
+		data = append(base64.URLEncoding.AppendEncode(data, k.secret()[:]), '\n') // not Reveal, whose string cannot be cleared
 	}
 	return data
 }

@@ -160,7 +160,13 @@ func TestAKeyFileIsReadStrictly(t *testing.T) {
 		put(content, 0o600)
 		refused(why)
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o644, 0o620, 0o660} {
+	for _, mode := range []os.FileMode{0o440, 0o640} { // as Kubernetes gives it to a pod that is not root
+		put(x[0]+"\n", mode)
+		if keys, err := fernet.ReadKeyFile(path); err != nil || len(keys) != 1 {
+			t.Errorf("mode %v: %v", mode, err)
+		}
+	}
+	for _, mode := range []os.FileMode{0o604, 0o644, 0o620, 0o660, 0o642} {
 		put(x[0]+"\n", mode)
 		refused("mode " + mode.String())
 	}

@@ -23,11 +23,7 @@ type vector struct {
 }
 
 func (v vector) ring(t *testing.T) *fernet.Keyring {
-	ttl := time.Duration(v.TTLSec) * time.Second
-	if ttl == 0 {
-		ttl = fernet.NoExpiry
-	}
-	return mustRing(t, fernet.Config{Keys: []fernet.Key{mustKey(t, v.Secret)}, TTL: ttl})
+	return mustRing(t, fernet.Config{Keys: []fernet.Key{mustKey(t, v.Secret)}, TTL: time.Duration(v.TTLSec) * time.Second})
 }
 
 func (v vector) generate(t *testing.T) {

@@ -26,6 +26,9 @@
 //     names one). Streams commit.
 //   - A Reader hands out each piece as soon as it is authentic, before the end was seen: until it says io.EOF the message may be an
 //     authentic beginning only.
+//   - A virtual machine that is resumed twice from one snapshot, or forked, in the middle of a stream goes on with the same numbers of
+//     chunks, so that two texts are encrypted under one nonce. Begin streams anew after a snapshot was restored. Records draw their
+//     nonces anew, as far as the system's generator knows of the snapshot.
 //   - Keys stay in memory for the life of the ring, and Go cannot promise that memory is wiped.
 //
 // # Replacing a key
@@ -35,7 +38,8 @@
 //
 //  1. Add the new key to the ring of every process. It opens, nothing is sealed under it yet.
 //  2. Promote it. From here on new boxes are under the new key; the old one still opens.
-//  3. Reseal what is stored (NeedsReseal tells what is left).
+//  3. Wait for the streams that were begun before that, which end under the old key. Reseal what is stored (NeedsReseal tells what is left),
+//     and copy streams through NewReader and NewWriter.
 //  4. Retire the old key when the last box under it is gone: after the longest time to live and the age of the oldest backup. It opens
 //     nothing any more, and Restore undoes the step if a box was forgotten. Destroy ends it for good.
 //

@@ -276,7 +276,8 @@ func (e *Envelope) NewParallelWriter(ctx context.Context, w io.Writer, c Context
 	if err != nil {
 		return nil, public(err)
 	}
-	return &Writer{func() *chunked.Writer { return y }}, nil
+	inner := &writer{Writer: y}
+	return &Writer{func() *writer { return inner }}, nil
 }
 
 // countedWriter counts the bytes of a stream to its data key.

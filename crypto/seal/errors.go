@@ -39,6 +39,14 @@ var (
 	ErrTooLarge = errors.New("seal: message too large")
 )
 
+// Errors of programs rather than of data, for people to read.
+var (
+	errOverlap     = errors.New("seal: two calls of one Writer at once")
+	errInterrupted = errors.New("seal: the Writer was interrupted by a panic")
+	errCount       = errors.New("seal: an underlying reader or writer told an impossible count")
+	errOffset      = errors.New("seal: negative offset")
+)
+
 // A KeyError says which key an error is about. Ids are no secrets.
 type KeyError struct {
 	ID  ID
@@ -46,7 +54,7 @@ type KeyError struct {
 }
 
 // Error returns what Err says, and the id of the key.
-func (e *KeyError) Error() string { return e.Err.Error() + " " + e.ID.String() }
+func (e *KeyError) Error() string { return fmt.Sprintf("%v %v", e.Err, e.ID) }
 
 // Unwrap returns Err.
 func (e *KeyError) Unwrap() error { return e.Err }

@@ -50,8 +50,8 @@ func (id *ID) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Key is a key of a Keyring: 32 random bytes. It does not show itself: printing, logging or marshalling one gives
-// "[redacted seal key]". Reveal is the only way to its text. Copies share one immutable secret; the zero Key is no key, and
+// Key is a key of a Keyring: 32 random bytes. It does not show itself: printing or logging one gives
+// "[redacted seal key]", and marshalling one fails. Reveal is the only way to its text. Copies share one immutable secret; the zero Key is no key, and
 // a Keyring refuses it. Keys cannot be compared with ==, which would take a time that depends on them: use Equal.
 type Key struct {
 	// A function, because package fmt prints an unexported field of a foreign struct without asking the methods below, and
@@ -135,8 +135,11 @@ func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 // LogValue returns "[redacted seal key]".
 func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns "[redacted seal key]", which ParseKey refuses. Use Reveal to save a key.
-func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// MarshalText fails. A placeholder would be saved in silence where the key was meant, and the key be lost with whatever it encrypts. Use
+// Reveal to save a key.
+func (k Key) MarshalText() ([]byte, error) { return nil, errMarshal }
 
-// MarshalJSON returns "[redacted seal key]" as a JSON string.
-func (k Key) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// MarshalJSON fails, as MarshalText does.
+func (k Key) MarshalJSON() ([]byte, error) { return nil, errMarshal }
+
+var errMarshal = errors.New("seal: a Key is not marshalled: Reveal is its text")

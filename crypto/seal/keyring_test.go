@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -207,7 +208,8 @@ func TestDisabledDestroyedAndUnknownKeysAreToldApart(t *testing.T) {
 }
 
 // Five processes replace their key, one of them after the other in every step and in a random order. Between any two moves every
-// process seals, and every process opens all there is in the store.
+// process seals, and every process opens all there is in the store. A stream that each process has begun before the first step is closed
+// when all have promoted the new key.
 func TestTheFourStepsNeverMeetAnUnknownKey(t *testing.T) {
 	for seed := range uint64(20) {
 		if failures := rotate(t, seed, func(p *seal.Keyring, key seal.Key) []error { return []error{p.Add(key, t0)} }); failures != 0 {
@@ -245,6 +247,20 @@ func rotate(t *testing.T, seed uint64, add func(*seal.Keyring, seal.Key) []error
 			}
 		}
 	}
+	type upload struct {
+		out bytes.Buffer
+		w   *seal.Writer
+		at  seal.Context
+	}
+	uploads := make([]upload, len(processes))
+	for i, p := range processes {
+		u := &uploads[i]
+		u.at = seal.Context{Purpose: "test", Subject: fmt.Sprint("upload", i)}
+		u.w = newWriter(t, p, &u.out, u.at, 1)
+		if _, err := u.w.Write([]byte("begun ")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	everywhere := func(step func(*seal.Keyring) []error) {
 		for _, i := range rnd.Perm(len(processes)) {
 			if err := errors.Join(step(processes[i])...); err != nil {
@@ -256,6 +272,28 @@ func rotate(t *testing.T, seed uint64, add func(*seal.Keyring, seal.Key) []error
 	traffic()
 	everywhere(func(p *seal.Keyring) []error { return add(p, newer) })
 	everywhere(func(p *seal.Keyring) []error { return []error{p.Promote(newer.ID())} })
+	for i := range uploads {
+		u := &uploads[i]
+		if _, err := u.w.Write([]byte("and ended")); err != nil || u.w.Close() != nil {
+			failures++
+		}
+		// There is no Reseal of streams: they are copied.
+		p := processes[rnd.IntN(len(processes))]
+		if !p.NeedsReseal(u.out.Bytes()) {
+			t.Error("a stream of the old key need not be resealed")
+		}
+		r, err := p.NewReader(bytes.NewReader(u.out.Bytes()), u.at)
+		if err != nil {
+			failures++
+			continue
+		}
+		var out bytes.Buffer
+		w := newWriter(t, p, &out, u.at, 1)
+		if _, err := io.Copy(w, r); w.CloseWithError(err) != nil || p.NeedsReseal(out.Bytes()) {
+			failures++
+		}
+		u.out = out
+	}
 	for i := range store {
 		p := processes[rnd.IntN(len(processes))]
 		if !p.NeedsReseal(store[i].box) {
@@ -273,6 +311,13 @@ func rotate(t *testing.T, seed uint64, add func(*seal.Keyring, seal.Key) []error
 	}
 	everywhere(func(p *seal.Keyring) []error { return []error{p.Retire(old.ID())} })
 	everywhere(func(p *seal.Keyring) []error { return []error{p.Destroy(old.ID())} })
+	for _, p := range processes {
+		for i := range uploads {
+			if msg, err := readAll(p, uploads[i].out.Bytes(), uploads[i].at); err != nil || string(msg) != "begun and ended" {
+				failures++
+			}
+		}
+	}
 	return failures
 }
 
@@ -359,5 +404,17 @@ func TestTenRotationsAtOnceLoseNothing(t *testing.T) {
 func TestStatesHaveNames(t *testing.T) {
 	if got := fmt.Sprint(seal.DecryptOnly, seal.Primary, seal.Disabled, seal.Destroyed, seal.State(7)); got != "decrypt-only primary disabled destroyed State(7)" {
 		t.Error(got)
+	}
+}
+
+func TestAKeyErrorIsReadableWhateverItsCause(t *testing.T) {
+	for want, err := range map[string]error{
+		"seal: unknown key 01020304":                       &seal.KeyError{ID: seal.ID{1, 2, 3, 4}, Err: seal.ErrUnknownKey},
+		"seal: not possible in the present state of key 0": &seal.KeyError{ID: seal.ID{1, 2, 3, 4}, Err: seal.ErrKeyState},
+		"01020304": &seal.KeyError{ID: seal.ID{1, 2, 3, 4}},
+	} {
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
 	}
 }

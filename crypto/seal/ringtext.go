@@ -41,7 +41,7 @@ func (k *Keyring) Reveal() string {
 	var b strings.Builder
 	for _, key := range k.Config().Keys {
 		created := "-"
-		if t := key.Created.UTC(); !t.IsZero() && t.Year() > 0 && t.Year() < 10_000 {
+		if t := key.Created.UTC().Truncate(time.Second); !t.IsZero() && t.Year() > 0 && t.Year() < 10_000 {
 			created = t.Format(createdLayout)
 		}
 		text := key.Key.Reveal()

@@ -152,3 +152,15 @@ func FuzzParseKeyring(f *testing.F) {
 		}
 	})
 }
+
+func TestARingIsReadBackWhateverItsKeysTimes(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Millisecond, time.Second - 1, time.Second, -1, -time.Second} {
+		ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: numbered(1), State: seal.Primary, Created: time.Time{}.Add(d)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.ParseKeyring(ring.Reveal()); err != nil {
+			t.Errorf("%v after the zero time: %v", d, err)
+		}
+	}
+}

@@ -71,7 +71,8 @@ func (k *Keyring) Open(dst, box []byte, c Context) ([]byte, error) {
 
 // Reseal appends to dst a new record of the message in box, in the same place and under the primary key: the third step of replacing
 // a key. It does so also if box is under the primary key already (NeedsReseal tells). The free capacity of dst may overlap box in
-// any way. It makes 4 allocations if dst has room for len(box) bytes. The errors are those of Open and Seal.
+// any way, and box is lost then, also when it does not open: do not reseal in place what you have no other copy of. It makes 4 allocations
+// if dst has room for len(box) bytes. The errors are those of Open and Seal. A stream is copied through NewReader and NewWriter instead.
 func (k *Keyring) Reseal(dst, box []byte, c Context) ([]byte, error) {
 	// The message is opened to the place where it will be sealed, so that it is copied less and no copy stays behind.
 	at := len(dst)

@@ -544,3 +544,37 @@ func TestNoTwoPlacesLookTheSame(t *testing.T) {
 		seen[b] = c
 	}
 }
+
+func TestARecordLongerThanAnyIsRefusedUnread(t *testing.T) {
+	if ^uint(0)>>32 == 0 || raced.Enabled {
+		t.Skip("no room for it: the race detector has four bytes for each")
+	}
+	box := make([]byte, seal.MaxMessage+seal.Overhead+1) // of pages that nobody touches
+	box[0] = 1
+	ring := ringOf(t, numbered(1))
+	var ke *seal.KeyError
+	if _, err := ring.Open(nil, box[:len(box)-1], here); !errors.As(err, &ke) {
+		t.Errorf("the longest: %v", err)
+	}
+	if _, err := ring.Open(nil, box, here); err != seal.ErrInvalid {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
+func TestResealMakesItsRoomOnce(t *testing.T) {
+	if raced.Enabled || fips140.Enabled() {
+		t.Skip("the race detector and the FIPS module's generator allocate for themselves")
+	}
+	ring := ringOf(t, seal.GenerateKey())
+	box, err := ring.Seal(nil, numbers(5000), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := ring.Reseal(nil, box, here); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 5 {
+		t.Errorf("%v allocations; want 4 and the room", n)
+	}
+}

@@ -10,11 +10,18 @@ import (
 // bytes is StreamOverhead + n + 16*(n/16384+1) bytes long.
 const StreamOverhead = headerSize + chunked.HeaderSize
 
-// A Writer encrypts what is written to it. It is not safe for concurrent use. The zero Writer refuses everything (ErrClosed).
-type Writer struct{ w func() *chunked.Writer } // a function for the same reason as that of Key
+// A Writer encrypts what is written to it. It is for one goroutine at a time: a call that meets another one is refused, and so is then the
+// stream. The zero Writer refuses everything (ErrClosed).
+type Writer struct{ w func() *writer } // a function for the same reason as that of Key
+
+type writer struct {
+	*chunked.Writer
+	ring *Keyring // nil for a data key, which a KEK may withdraw and nobody else
+	id   ID
+}
 
 // NewWriter returns a Writer that encrypts to w a message of any length up to 2^52-1 bytes, under the primary key and bound to c. It
-// uses 64 KiB of memory whatever the length and passes on as much at a time. Close it: a stream that was not closed is truncated, and
+// uses 80 KiB of memory whatever the length and passes on 64 KiB at a time. Close it: a stream that was not closed is truncated, and
 // readers notice. The error wraps ErrContext, or is ErrNoPrimary or ErrFIPS.
 func (k *Keyring) NewWriter(w io.Writer, c Context) (*Writer, error) {
 	return k.NewParallelWriter(w, c, 1)
@@ -22,8 +29,8 @@ func (k *Keyring) NewWriter(w io.Writer, c Context) (*Writer, error) {
 
 // NewParallelWriter returns a Writer like that of NewWriter, of the same streams, which has up to workers goroutines encrypt while io.Copy
 // (ReadFrom) or a Write of at least 256 KiB for each worker goes on. They end with the call, so a Writer that is given up leaks
-// nothing, and only the caller's goroutine reads and writes. It uses 256 KiB of memory more for each worker during the call. One
-// worker or fewer means NewWriter's.
+// nothing, and only the caller's goroutine reads and writes. It uses 512 KiB of memory more for each worker during the call. One
+// worker or fewer means NewWriter's, and more than 1024 mean 1024.
 func (k *Keyring) NewParallelWriter(w io.Writer, c Context, workers int) (*Writer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -38,7 +45,8 @@ func (k *Keyring) NewParallelWriter(w io.Writer, c Context, workers int) (*Write
 	if err != nil {
 		return nil, public(err)
 	}
-	return &Writer{func() *chunked.Writer { return x }}, nil
+	inner := &writer{x, k, e.ID}
+	return &Writer{func() *writer { return inner }}, nil
 }
 
 func (e *entry) stream() *[chunked.KeySize]byte {
@@ -54,8 +62,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, public(err)
 }
 
-// ReadFrom encrypts what r has until io.EOF, without copying it first. io.Copy calls it. An error of r is returned as it is, and
-// the Writer is as good as before.
+// ReadFrom encrypts what r has until io.EOF. io.Copy calls it. An error of r is returned as it is, and the Writer is as good as before; a
+// panic of r is final.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.w == nil {
 		return 0, ErrClosed
@@ -64,14 +72,29 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	return n, public(err)
 }
 
-// Close writes what is left and the last chunk, which says that the message is complete. It does not close the underlying writer.
-// Leave a stream unclosed to have it refused by readers: when the source of the message has failed, say. After an error of
-// Write it writes nothing and returns that error. A second call returns what the first one did.
-func (w *Writer) Close() error {
+// Close writes what is left and the last chunk, which says that the message is complete. It does not close the underlying writer. So do not
+// defer it: it would run when the source of the message has failed too, and make a whole stream of a part. Leave the stream unclosed then,
+// or call CloseWithError.
+//
+// After an error of Write, or a panic of the source or of the underlying writer within a call, it writes nothing and returns an error. So it
+// does if the stream's key does not open any more, retired or destroyed meanwhile: the error is a *KeyError as that of Open. A second call
+// returns what the first one did.
+func (w *Writer) Close() error { return w.CloseWithError(nil) }
+
+// CloseWithError is Close if err is nil. Otherwise it writes nothing and the stream stays truncated; it returns the first error there was,
+// which is err if there was none. So a copy ends with
+//
+//	_, err = io.Copy(w, src)
+//	return w.CloseWithError(err)
+func (w *Writer) CloseWithError(err error) error {
 	if w.w == nil {
 		return ErrClosed
 	}
-	return public(w.w().Close())
+	x := w.w()
+	if err == nil && x.ring != nil {
+		_, err = x.ring.opener(x.id)
+	}
+	return public(x.CloseWithError(err))
 }
 
 // A Reader decrypts a stream from its beginning. It is not safe for concurrent use. The zero Reader reads nothing (ErrInvalid).
@@ -90,7 +113,7 @@ func (k *Keyring) NewReader(r io.Reader, c Context) (*Reader, error) {
 // NewParallelReader returns a Reader like that of NewReader which has up to workers goroutines decrypt while io.Copy (WriteTo) goes
 // on; Read works alone. They end with the call, so a Reader that is given up leaks nothing, and only the caller's goroutine reads
 // and writes. It uses 512 KiB of memory more for each worker during the call, and waits for as much as they can hold before it
-// writes: it is for files, not for conversations. One worker or fewer means NewReader's.
+// writes: it is for files, not for conversations. One worker or fewer means NewReader's, and more than 1024 mean 1024.
 func (k *Keyring) NewParallelReader(r io.Reader, c Context, workers int) (*Reader, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -212,6 +235,14 @@ func public(err error) error {
 		return ErrClosed
 	case chunked.ErrFIPS:
 		return ErrFIPS
+	case chunked.ErrBusy:
+		return errOverlap
+	case chunked.ErrInterrupted:
+		return errInterrupted
+	case chunked.ErrCount:
+		return errCount
+	case chunked.ErrOffset:
+		return errOffset
 	}
 	return err
 }

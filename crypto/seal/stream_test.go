@@ -225,13 +225,20 @@ func TestStreamsFollowTheStateOfTheirKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var late bytes.Buffer
-	w := newWriter(t, ring, &late, here, 1)
+	var late, tooLate bytes.Buffer
+	w, w2 := newWriter(t, ring, &late, here, 1), newWriter(t, ring, &tooLate, here, 1)
 	if err := errors.Join(ring.Add(newer, t0), ring.Promote(newer.ID())); err != nil {
 		t.Fatal(err)
 	}
 	if err := everyReader(t, ring, s, here); err != nil || !ring.NeedsReseal(s[:5]) || ring.NeedsReseal(stream(t, ring, nil, here)) {
 		t.Error(err)
+	}
+	// What had begun goes on under the key it began with, while that opens.
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if id, ok := seal.IDOf(late.Bytes()); !ok || id != old.ID() {
+		t.Error(id, ok)
 	}
 	for _, step := range []struct {
 		do   func(seal.ID) error
@@ -247,15 +254,12 @@ func TestStreamsFollowTheStateOfTheirKey(t *testing.T) {
 	if err := everyReader(t, ringOf(t, newer), s, here); !errors.Is(err, seal.ErrUnknownKey) {
 		t.Error(err)
 	}
-	// What had begun goes on under the key it began with.
+	// A Reader that had begun goes on.
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, numbers(3*chunk)) {
 		t.Error(err)
 	}
-	if err := w.Close(); err != nil {
+	if err := w2.Close(); !errors.Is(err, seal.ErrKeyDestroyed) {
 		t.Error(err)
-	}
-	if id, ok := seal.IDOf(late.Bytes()); !ok || id != old.ID() {
-		t.Error(id, ok)
 	}
 }
 
@@ -393,3 +397,136 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+type dies struct{}
+
+func (dies) Read([]byte) (int, error) { panic("the source died") }
+
+// net/http recovers from the panic of a handler, whose deferred Close has run by then.
+
+func TestASourceThatPanicsLeavesNoWholeStream(t *testing.T) {
+	ring := ringOf(t, seal.GenerateKey())
+	for _, workers := range []int{1, 4} {
+		for _, n := range []int{0, 1000, 100 * chunk} {
+			var out bytes.Buffer
+			var closed error
+			func() {
+				defer func() { _ = recover() }()
+				w := newWriter(t, ring, &out, here, workers)
+				defer func() { closed = w.Close() }()
+				_, _ = io.Copy(w, io.MultiReader(bytes.NewReader(numbers(n)), dies{}))
+			}()
+			if closed == nil {
+				t.Errorf("%d workers, %d bytes: Close says that the stream is whole", workers, n)
+			}
+			if _, err := readAll(ring, out.Bytes(), here); err == nil {
+				t.Errorf("%d workers, %d bytes: a reader says that the stream is whole", workers, n)
+			}
+		}
+	}
+}
+
+func TestCloseWithErrorLeavesATruncatedStream(t *testing.T) {
+	ring := ringOf(t, seal.GenerateKey())
+	broken := errors.New("the source is broken")
+	var out bytes.Buffer
+	w := newWriter(t, ring, &out, here, 1)
+	if _, err := w.Write(numbers(10 * chunk)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CloseWithError(broken); err != broken || w.Close() != broken {
+		t.Error(err)
+	}
+	if _, err := readAll(ring, out.Bytes(), here); err != seal.ErrTruncated {
+		t.Error(err)
+	}
+	if w = newWriter(t, ring, &out, here, 1); w.CloseWithError(nil) != nil {
+		t.Error("without an error it is not Close")
+	}
+	if err := new(seal.Writer).CloseWithError(broken); err != seal.ErrClosed {
+		t.Error(err)
+	}
+}
+
+// What no key opens must not be called complete.
+
+func TestAWriterDoesNotOutliveItsKey(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		for step, want := range map[string]error{"Promote": nil, "Retire": seal.ErrKeyDisabled, "Destroy": seal.ErrKeyDestroyed} {
+			old, next := seal.GenerateKey(), seal.GenerateKey()
+			ring := ringOf(t, old)
+			var out bytes.Buffer
+			w := newWriter(t, ring, &out, here, workers)
+			_, err := w.Write(numbers(5 * chunk))
+			err = errors.Join(err, ring.Add(next, t0), ring.Promote(next.ID()))
+			if step != "Promote" {
+				err = errors.Join(err, ring.Retire(old.ID()))
+			}
+			if step == "Destroy" {
+				err = errors.Join(err, ring.Destroy(old.ID()))
+			}
+			if _, e := w.Write(numbers(100)); errors.Join(err, e) != nil {
+				t.Fatal(err, e)
+			}
+			before := out.Len()
+			err = w.Close()
+			var ke *seal.KeyError
+			if !errors.Is(err, want) || want != nil && (!errors.As(err, &ke) || ke.ID != old.ID() || out.Len() != before) {
+				t.Errorf("%s: Close: %v", step, err)
+			}
+			if again := w.Close(); !errors.Is(again, want) {
+				t.Errorf("%s: a second Close: %v", step, again)
+			}
+			if want == nil {
+				if _, err := readAll(ring, out.Bytes(), here); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+func TestWritingAllocatesNothing(t *testing.T) {
+	w, msg := newWriter(t, ringOf(t, seal.GenerateKey()), io.Discard, here, 1), numbers(5*chunk+1)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := w.Write(msg); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Package chunked is nobody's business.
+
+func TestErrorsAreThoseOfThisPackage(t *testing.T) {
+	ring := ringOf(t, seal.GenerateKey())
+	s := stream(t, ring, numbers(100), here)
+	at, err := ring.NewReaderAt(bytes.NewReader(s), int64(len(s)), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, offset := at.ReadAt(make([]byte, 1), -1)
+	var w *seal.Writer
+	w = newWriter(t, ring, writerFunc(func(p []byte) (int, error) { _, err := w.Write(p); return 0, err }), here, 1)
+	_, busy := w.Write(numbers(10 * chunk))
+	_, count := newWriter(t, ring, writerFunc(func(p []byte) (int, error) { return len(p) + 1, nil }), here, 1).Write(numbers(10 * chunk))
+	w = newWriter(t, ring, io.Discard, here, 1)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = w.ReadFrom(dies{})
+	}()
+	for name, err := range map[string]error{"a negative offset": offset, "two calls at once": busy, "an impossible count": count, "a panic": w.Close()} {
+		if err == nil || !strings.HasPrefix(err.Error(), "seal: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Of the one, 2 GiB would be deciphered before it is refused.
+
+// The first grows to the room for both steps at once.

@@ -35,7 +35,7 @@
 //
 //   - it reads the same twice, one second apart, so that a file which is being written is left alone,
 //   - no PEM block in it is cut off, which crypto/tls would overlook,
-//   - the key belongs to the certificate, and
+//   - the key belongs to the certificate, and is one that clients of TLS 1.3 take, and
 //   - the certificate is for servers, begun, and not expired.
 //
 // Otherwise the last good pair stays in force, also when the new files are missing or unreadable, and even after it has itself expired:
@@ -52,7 +52,8 @@
 //	securityContext: {fsGroup: 65532}                                  # of the pod
 //	secret: {secretName: model-tls, defaultMode: 0440}                 # of the volume
 //
-// Where that cannot be said and nobody else lives in the container, [Config.InsecureKeyMode] takes any mode.
+// Where that cannot be said and nobody else lives in the container, [Config.InsecureKeyMode] takes any mode. Certificates and files of client
+// CAs may be read by everybody, and written by neither group nor others.
 //
 // # Client certificates
 //
@@ -61,7 +62,7 @@
 // resumption carries a client past a removed CA (nor past the end of its certificate). Two things remain as they were: connections that are
 // already open, for as long as they live (close them, or restart, if a CA was stolen), and all CAs if the files are missing, empty or
 // broken, since an empty list would mean the CAs of the operating system to crypto/tls. There are no revocation lists: keep client
-// certificates short-lived.
+// certificates short-lived, or ask in [Config.VerifyConnection].
 //
 // # What it does not do
 //

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,9 +22,22 @@ import (
 // maxFile bounds a file, in bytes: a bundle of all public CAs has a quarter of it.
 const maxFile = 1 << 20
 
+// A guard is which permissions a file must not have, and why.
+type guard struct {
+	refused fs.FileMode
+	why     string
+}
+
+var (
+	// A certificate is public. Who may write it can keep clients away; who may write a CA lets in whom he likes.
+	public   = guard{0o022, "others could change it (chmod go-w)"}
+	private  = guard{0o027, "others may read the key or its group may write it (chmod 640; in Kubernetes defaultMode 0440 and an fsGroup)"}
+	anybodys = guard{}
+)
+
 // readFile reads a small regular file. Symbolic links are followed: certbot and Kubernetes hand out nothing else. What is judged is the
 // file that was opened, so nobody can swap it in between.
-func readFile(name string, private bool) ([]byte, error) {
+func readFile(name string, g guard) ([]byte, error) {
 	f, err := open(name)
 	if err != nil {
 		return nil, err
@@ -37,8 +51,8 @@ func readFile(name string, private bool) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	// Permission bits mean something else on the other two.
-	if perm := info.Mode().Perm(); private && perm&0o027 != 0 && runtime.GOOS != "windows" && runtime.GOOS != "plan9" {
-		return nil, fmt.Errorf("%s has mode %04o: others may read the key or its group may write it (chmod 640; in Kubernetes defaultMode 0440 and an fsGroup)", name, perm)
+	if perm := info.Mode().Perm(); perm&g.refused != 0 && runtime.GOOS != "windows" && runtime.GOOS != "plan9" {
+		return nil, fmt.Errorf("%s has mode %04o: %s", name, perm, g.why)
 	}
 	if info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFile)
@@ -64,6 +78,7 @@ var (
 	errOneKey     = errors.New("there is not exactly one private key")
 	errKeyLocked  = errors.New("the private key is encrypted with a passphrase")
 	errBadKey     = errors.New("the private key is malformed or of a kind that TLS does not know")
+	errUnusable   = errors.New("the key is of a curve or a size that clients of TLS 1.3 do not take")
 	errMismatch   = errors.New("the key is not that of the certificate")
 	errNotCA      = errors.New("a certificate is not that of a CA")
 	errAllExpired = errors.New("every CA has expired")
@@ -80,7 +95,7 @@ func blocks(data []byte) (all []*pem.Block, err error) {
 		}
 		all, rest = append(all, b), after
 	}
-	if bytes.Count(data, []byte("-----BEGIN")) != len(all) || bytes.Contains(rest, []byte("-----")) {
+	if bytes.Count(data, []byte("-----BEGIN")) != len(all) || bytes.Count(data, []byte("-----END")) != len(all) || bytes.Contains(rest, []byte("-----")) {
 		return nil, errCut
 	}
 	return all, nil
@@ -170,7 +185,26 @@ func parsePair(chain, key []byte, now time.Time) (pair tls.Certificate, err erro
 		pair.Certificate = append(pair.Certificate, c.Raw)
 	}
 	pair.PrivateKey, pair.Leaf = signer, leaf
+	if !usable(&pair) {
+		return tls.Certificate{}, errUnusable
+	}
 	return pair, nil
+}
+
+// usable reports whether a client of TLS 1.3 that knows all that Go does could connect. A key on a curve that TLS has dropped, say, is read
+// as any other.
+func usable(pair *tls.Certificate) bool {
+	if k, ok := pair.PrivateKey.(*rsa.PrivateKey); ok && k.N.BitLen() < 1024 {
+		return false // crypto/rsa refuses to sign
+	}
+	hello := &tls.ClientHelloInfo{
+		SupportedVersions: []uint16{tls.VersionTLS13},
+		SignatureSchemes: []tls.SignatureScheme{
+			tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512, tls.Ed25519,
+			tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512,
+		},
+	}
+	return hello.SupportsCertificate(pair) == nil
 }
 
 // parseCAs makes a pool of one file of CA certificates or several, and says when the first of those that are still valid ends. A

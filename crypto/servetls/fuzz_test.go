@@ -16,11 +16,12 @@ func FuzzFiles(f *testing.F) {
 	f.Add(p.chain[:len(p.chain)-40], p.key)
 	f.Add(ca.pem(), p.key)
 	f.Add(append([]byte("-----BEGIN CERTIFICATE-----\n"), p.chain...), append([]byte("-----BEGIN EC PARAMETERS-----\nAA==\n-----END EC PARAMETERS-----\n"), p.key...))
+	f.Add(append(bytes.Clone(p.chain), ca.pem()[len("-----BEGIN CERTIFICATE-----\n"):]...), p.key)
 	f.Add([]byte("-----BEGIN"), []byte("-----BEGIN X-----\nA: b\n\n-----END X-----"))
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, chain, key []byte) {
 		if pair, err := servetls.ParsePair(bytes.Clone(chain), bytes.Clone(key), now); err == nil {
-			if len(pair.Certificate) != bytes.Count(chain, []byte("-----BEGIN")) || pair.PrivateKey == nil || pair.Leaf == nil || !bytes.Equal(pair.Leaf.Raw, pair.Certificate[0]) {
+			if n := len(pair.Certificate); n != bytes.Count(chain, []byte("-----BEGIN")) || n != bytes.Count(chain, []byte("-----END")) || pair.PrivateKey == nil || pair.Leaf == nil || !bytes.Equal(pair.Leaf.Raw, pair.Certificate[0]) {
 				t.Error("a pair that is not whole")
 			}
 		}

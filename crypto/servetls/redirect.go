@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +17,8 @@ import (
 var (
 	// ErrHost is returned by [Redirect.Target] for a host that is not in RedirectConfig.Hosts; the reply is 421 (RFC 9110 section 15.5.20).
 	ErrHost = errors.New("servetls: the host is not one to redirect to")
-	// ErrCredentials is returned by [Redirect.Target] for a request that carries credentials; the reply is 403.
+	// ErrCredentials is returned by [Redirect.Target] for a request that carries credentials: in a header, a parameter of its query, or
+	// before the host of its URL. The reply is 403.
 	ErrCredentials = errors.New("servetls: credentials were sent in clear")
 	// ErrForm is returned by [Redirect.Target] for a request without a path that could be redirected (CONNECT, OPTIONS *); the reply is
 	// 400.
@@ -32,6 +35,12 @@ type RedirectConfig struct {
 	// ACME answers the HTTP-01 challenge of RFC 8555, GET and HEAD of /.well-known/acme-challenge/<token>, for any host, since names are
 	// validated before they are served. With autocert: Manager.HTTPHandler(nil). Nil means that these are redirected too.
 	ACME http.Handler
+	// CredentialHeaders are headers in which your clients send keys, besides Authorization, Proxy-Authorization, X-Api-Key, Api-Key,
+	// X-Goog-Api-Key and the keys that OpenAI's and Kubernetes' clients put into Sec-WebSocket-Protocol. Case does not count.
+	CredentialHeaders []string
+	// CredentialParams are query parameters in which they do, besides key, api_key, api-key, apikey, access_token and subscription-key.
+	// Case does not count.
+	CredentialParams []string
 	// InsecureRedirectCredentials redirects requests with credentials too. Zero refuses them: the key has crossed the network in clear,
 	// and a redirect would make it work, so that nobody notices and it does so every day.
 	InsecureRedirectCredentials bool
@@ -43,6 +52,8 @@ type Redirect struct {
 	hosts map[string]string // what follows https:// by name
 	acme  http.Handler
 	open  bool
+
+	headers, params []string
 }
 
 // NewRedirect makes a Redirect. The error lists everything that is wrong with cfg.
@@ -56,6 +67,19 @@ func NewRedirect(cfg RedirectConfig) (*Redirect, error) {
 		refuse("RedirectConfig.Port %d is no port", cfg.Port)
 	}
 	rd := &Redirect{hosts: make(map[string]string, len(cfg.Hosts)), acme: cfg.ACME, open: cfg.InsecureRedirectCredentials}
+	rd.headers, rd.params = slices.Clone(credentials), slices.Clone(credentialParams)
+	for i, h := range cfg.CredentialHeaders {
+		if !token(h) {
+			refuse("RedirectConfig.CredentialHeaders[%d] %q is no name of a header", i, h)
+		}
+		rd.headers = append(rd.headers, http.CanonicalHeaderKey(h))
+	}
+	for i, p := range cfg.CredentialParams {
+		if p == "" {
+			refuse("RedirectConfig.CredentialParams[%d] is empty", i)
+		}
+		rd.params = append(rd.params, strings.ToLower(p))
+	}
 	for i, h := range cfg.Hosts {
 		name, ok := hostname(h)
 		if !ok || name != h && "["+name+"]" != h {
@@ -114,6 +138,54 @@ func hostname(hostport string) (name string, ok bool) {
 // Secure without being asked, and HSTS ends it with the first visit.
 var credentials = []string{"Authorization", "Proxy-Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
+// credentialParams are the query parameters in which they do: those of Google, of Azure, and of RFC 6750 section 2.3.
+var credentialParams = []string{"key", "api_key", "api-key", "apikey", "access_token", "subscription-key"}
+
+// credentialProtocols is how subprotocols of WebSocket begin that are keys: those of OpenAI and of Kubernetes, for clients in browsers, which
+// cannot set a header.
+var credentialProtocols = []string{"openai-insecure-api-key.", "base64url.bearer.authorization.k8s.io."}
+
+// carries reports whether r has a credential.
+func (rd *Redirect) carries(r *http.Request) bool {
+	if r.URL.User != nil {
+		return true
+	}
+	for _, h := range rd.headers {
+		if len(r.Header[h]) > 0 {
+			return true
+		}
+	}
+	for _, v := range r.Header["Sec-Websocket-Protocol"] {
+		for p := range strings.SplitSeq(strings.ToLower(v), ",") {
+			p = strings.TrimSpace(p)
+			if slices.ContainsFunc(credentialProtocols, func(begin string) bool { return strings.HasPrefix(p, begin) }) {
+				return true
+			}
+		}
+	}
+	// Some servers take a semicolon for a separator too.
+	for p := range strings.FieldsFuncSeq(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, _, _ := strings.Cut(p, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if slices.Contains(rd.params, strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// token reports whether s could be the name of a header (RFC 9110 section 5.6.2).
+func token(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // Target returns where r is redirected to: always https://, then one of RedirectConfig.Hosts, then path and query of r as they came. The
 // error is ErrHost, ErrCredentials or ErrForm.
 func (rd *Redirect) Target(r *http.Request) (string, error) {
@@ -125,12 +197,8 @@ func (rd *Redirect) Target(r *http.Request) (string, error) {
 	if !ok || !known {
 		return "", ErrHost
 	}
-	if !rd.open {
-		for _, h := range credentials {
-			if len(r.Header[h]) > 0 {
-				return "", ErrCredentials
-			}
-		}
+	if !rd.open && rd.carries(r) {
+		return "", ErrCredentials
 	}
 	path := r.URL.EscapedPath()
 	if path == "" && r.URL.Host != "" && r.Method != http.MethodConnect {

@@ -134,6 +134,54 @@ func TestCredentialsInClearAreNotMadeToWork(t *testing.T) {
 	}
 }
 
+func TestCredentialsOutsideOfTheUsualHeadersAreNotMadeToWork(t *testing.T) {
+	rd := mustRedirect(t, servetls.RedirectConfig{
+		Hosts: []string{"model.example"}, CredentialHeaders: []string{"x-team-key"}, CredentialParams: []string{"Team_Token"},
+	})
+	for target, ok := range map[string]bool{
+		"http://model.example/v1?key=AIzaSECRET":                   false,
+		"http://model.example/v1?alt=sse&key=AIzaSECRET":           false,
+		"http://model.example/v1?api_key=sk-1":                     false,
+		"http://model.example/v1?API-Key=sk-1":                     false,
+		"http://model.example/v1?apikey=sk-1":                      false,
+		"http://model.example/v1?%61pi%5Fkey=sk-1":                 false,
+		"http://model.example/v1?access_token=x&a=b":               false,
+		"http://model.example/v1?subscription-key=x":               false,
+		"http://model.example/v1?a=b;key=x":                        false, // a separator for some servers
+		"http://model.example/v1?team_token=x":                     false,
+		"http://user:pass@model.example/":                          false,
+		"http://user@model.example/":                               false,
+		"http://model.example/v1?monkey=x&key_id=2&q=key%3Dx&keys": true,
+		"http://model.example/v1":                                  true,
+	} {
+		if to, err := rd.Target(httptest.NewRequest("GET", target, nil)); (err == nil) != ok || !ok && !errors.Is(err, servetls.ErrCredentials) {
+			t.Errorf("%s: %q %v", target, to, err)
+		}
+	}
+	for value, ok := range map[string]bool{
+		"realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1": false,
+		"OpenAI-Insecure-API-Key.sk-1":                                    false,
+		"base64url.bearer.authorization.k8s.io.QUJD":                      false,
+		"realtime, openai-beta.realtime-v1":                               true,
+	} {
+		r := httptest.NewRequest("GET", "http://model.example/", nil)
+		r.Header.Add("Sec-WebSocket-Protocol", "graphql-ws")
+		r.Header.Add("Sec-WebSocket-Protocol", value)
+		if to, err := rd.Target(r); (err == nil) != ok {
+			t.Errorf("%s: %q %v", value, to, err)
+		}
+	}
+	r := httptest.NewRequest("GET", "http://model.example/", nil)
+	r.Header.Set("X-Team-Key", "x")
+	if _, err := rd.Target(r); !errors.Is(err, servetls.ErrCredentials) {
+		t.Errorf("a header that was configured: %v", err)
+	}
+	_, err := servetls.NewRedirect(servetls.RedirectConfig{Hosts: []string{"a"}, CredentialHeaders: []string{"x key", ""}, CredentialParams: []string{""}})
+	if err == nil || strings.Count(err.Error(), "CredentialHeaders[") != 2 || !strings.Contains(err.Error(), "CredentialParams[0]") {
+		t.Error(err)
+	}
+}
+
 func TestTheChallengeOfACMEIsExcepted(t *testing.T) {
 	acme := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "answer") })
 	rd := mustRedirect(t, servetls.RedirectConfig{Hosts: []string{"model.example"}, ACME: acme})

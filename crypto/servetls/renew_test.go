@@ -200,6 +200,52 @@ func TestABrokenRenewalLeavesTheLastGoodPairInForce(t *testing.T) {
 	}
 }
 
+func TestAKeyThatTLSCannotUseIsNotTakenOver(t *testing.T) {
+	ca := newAuthority(t, "root", nil)
+	f := newFiles(t, ca.issue(host))
+	e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{f.pair()}, Poll: servetls.NoPoll})
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewals := map[string]pair{"P-224": ca.issueFor(p224, host, nil)}
+	for name, bits := range map[string]int{"RSA of 512 bits": 512, "RSA of 768 bits": 768} {
+		t.Setenv("GODEBUG", os.Getenv("GODEBUG")+",rsa1024min=0") // to make them only
+		small, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Log(err) // FIPS 140 has no such keys
+			continue
+		}
+		renewals[name] = ca.issueFor(small, host, nil)
+	}
+	t.Setenv("GODEBUG", strings.ReplaceAll(os.Getenv("GODEBUG"), ",rsa1024min=0", ""))
+	for name, p := range renewals {
+		f.put(p)
+		if err := e.Reload(t.Context()); err == nil {
+			t.Errorf("%s: taken over", name)
+		}
+		if _, err := handshake(e.TLSConfig(), ca.trust()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestABlockThatLostItsBeginningIsNoticed(t *testing.T) {
+	root := newAuthority(t, "root", nil)
+	mid := newAuthority(t, "mid", root)
+	f := newFiles(t, mid.issue(host))
+	e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{f.pair()}, Poll: servetls.NoPoll})
+	next := mid.issue(host)
+	next.chain = bytes.Join([][]byte{certPEM(next.leaf), mid.pem()[len("-----BEGIN CERTIFICATE-----\n"):], root.pem()}, nil)
+	f.put(next)
+	if err := e.Reload(t.Context()); err == nil {
+		t.Error("a damaged chain was taken over")
+	}
+	if _, err := handshake(e.TLSConfig(), root.trust()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestACertificateIsTakenOverWhenItBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := newAuthority(t, "root", nil)

@@ -29,16 +29,19 @@ type Config struct {
 	// GetCertificate supplies certificates instead, as those of golang.org/x/crypto/acme/autocert and certmagic do. See
 	// tls.Config.GetCertificate.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// InsecureKeyMode takes key files that any user of the machine can read. Zero refuses them. See the package comment for
-	// Kubernetes.
+	// InsecureKeyMode takes key files that any user of the machine can read, or even write, and certificates that others can write. Zero
+	// refuses them. See the package comment for Kubernetes.
 	InsecureKeyMode bool
 
-	// ClientCAFiles are PEM files with the CAs of client certificates, and nothing else in them. Empty means that clients are not
-	// asked for one. Clients are sent the names of the CAs.
+	// ClientCAFiles are PEM files with the CAs of client certificates, and nothing else in them, to which neither group nor others may
+	// write. Empty means that clients are not asked for one. Clients are sent the names of the CAs.
 	ClientCAFiles []string
 	// OptionalClientCerts lets clients without a certificate connect as well; one that is shown must be valid even so. Handlers must then
 	// ask [VerifiedClient]. Zero refuses them in the handshake.
 	OptionalClientCerts bool
+	// VerifyConnection has the last word on every handshake, also one that resumes a session: an error refuses it. It is the place to ask
+	// whether a certificate was revoked. See tls.Config.VerifyConnection. Nil means that nobody is asked.
+	VerifyConnection func(tls.ConnectionState) error
 
 	// TLS13Only refuses TLS 1.2 too. Zero means TLS 1.2 and 1.3.
 	TLS13Only bool
@@ -111,8 +114,11 @@ func New(cfg Config) (*Endpoint, error) {
 		case slices.Contains(cfg.Pairs[:i], p):
 			refuse("Config.Pairs[%d] occurs twice", i)
 		default:
-			e.pairs = append(e.pairs, newSource(false, []string{p.CertFile, p.KeyFile}, []bool{false, true}))
-			e.pairs[len(e.pairs)-1].anyMode = cfg.InsecureKeyMode
+			guards := []guard{public, private}
+			if cfg.InsecureKeyMode {
+				guards = []guard{anybodys, anybodys}
+			}
+			e.pairs = append(e.pairs, newSource(false, []string{p.CertFile, p.KeyFile}, guards))
 		}
 	}
 	for i, name := range cfg.ClientCAFiles {
@@ -121,7 +127,7 @@ func New(cfg Config) (*Endpoint, error) {
 		}
 	}
 	if len(cfg.ClientCAFiles) > 0 {
-		e.cas = newSource(true, slices.Clone(cfg.ClientCAFiles), make([]bool, len(cfg.ClientCAFiles)))
+		e.cas = newSource(true, slices.Clone(cfg.ClientCAFiles), slices.Repeat([]guard{public}, len(cfg.ClientCAFiles)))
 	} else if cfg.OptionalClientCerts {
 		refuse("Config.OptionalClientCerts is set without Config.ClientCAFiles")
 	}
@@ -161,8 +167,8 @@ func New(cfg Config) (*Endpoint, error) {
 	return &Endpoint{open: func() *endpoint { return e }}, nil
 }
 
-func newSource(isCA bool, files []string, private []bool) *source {
-	return &source{isCA: isCA, files: files, private: private, state: Source{Files: files}}
+func newSource(isCA bool, files []string, guards []guard) *source {
+	return &source{isCA: isCA, files: files, guards: guards, state: Source{Files: files}}
 }
 
 func (e *Endpoint) made() *endpoint {
@@ -173,19 +179,49 @@ func (e *Endpoint) made() *endpoint {
 }
 
 // TLSConfig returns a new configuration for http.Server.TLSConfig or tls.NewListener. It asks the Endpoint at every handshake for what is in
-// force then. That includes versions, protocols and client certificates, so changing those fields of it has no effect.
+// force then. That includes versions, protocols, tickets and client certificates, so fields of it that say something else have no effect.
+// Where that would leave a server more open than they say (VerifyConnection, VerifyPeerCertificate, ClientAuth, ClientCAs, CipherSuites,
+// CurvePreferences, SessionTicketsDisabled, a higher MinVersion), every handshake is refused with an error that names the field: say it in
+// [Config]. Fields that are set on a Clone of it are not seen.
 func (e *Endpoint) TLSConfig() *tls.Config {
 	in := e.made()
 	if in == nil {
 		refuse := func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errNotMade }
 		return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: refuse}
 	}
-	return &tls.Config{
-		MinVersion:             in.minVersion(),
-		NextProtos:             slices.Clone(in.cfg.NextProtos),
-		SessionTicketsDisabled: in.cas != nil,
-		GetConfigForClient:     func(*tls.ClientHelloInfo) (*tls.Config, error) { return in.current.Load(), nil },
+	outer := &tls.Config{
+		MinVersion: in.minVersion(),                 // for programs that show it
+		NextProtos: slices.Clone(in.cfg.NextProtos), // http.Server reads them
 	}
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if err := in.ignored(outer); err != nil {
+			return nil, err
+		}
+		return in.current.Load(), nil
+	}
+	return outer
+}
+
+// ignored says which field of the configuration that TLSConfig has returned somebody relies on in vain.
+func (e *endpoint) ignored(c *tls.Config) error {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"VerifyConnection", c.VerifyConnection != nil},
+		{"VerifyPeerCertificate", c.VerifyPeerCertificate != nil},
+		{"ClientAuth", c.ClientAuth != tls.NoClientCert},
+		{"ClientCAs", c.ClientCAs != nil},
+		{"CipherSuites", c.CipherSuites != nil},
+		{"CurvePreferences", c.CurvePreferences != nil},
+		{"SessionTicketsDisabled", c.SessionTicketsDisabled},
+		{"MinVersion", c.MinVersion > e.minVersion()},
+	} {
+		if f.set {
+			return fmt.Errorf("servetls: tls.Config.%s was set on what TLSConfig returned, where it has no effect: see servetls.Config", f.name)
+		}
+	}
+	return nil
 }
 
 // State returns what is in force now, and what is refused. It does not wait for a disk. Its slices are the caller's.
@@ -331,6 +367,8 @@ func (e *endpoint) config() *tls.Config {
 		MinVersion:     e.minVersion(),
 		NextProtos:     e.cfg.NextProtos,
 		GetCertificate: e.cfg.GetCertificate,
+
+		VerifyConnection: e.cfg.VerifyConnection,
 	}
 	for _, s := range e.pairs {
 		c.Certificates = append(c.Certificates, s.pair)

@@ -286,6 +286,113 @@ func TestKeyFilesOthersCanReadAreRefused(t *testing.T) {
 	}
 }
 
+// crypto/tls looks at none of them once GetConfigForClient has answered.
+
+func TestWhatIsSetOnTheReturnedConfigIsNotIgnoredInSilence(t *testing.T) {
+	ca := newAuthority(t, "root", nil)
+	e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{newFiles(t, ca.issue(host)).pair()}, Poll: servetls.NoPoll})
+	for field, set := range map[string]func(*tls.Config){
+		"VerifyConnection": func(c *tls.Config) { c.VerifyConnection = func(tls.ConnectionState) error { return nil } },
+		"VerifyPeerCertificate": func(c *tls.Config) {
+			c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return nil }
+		},
+		"ClientAuth":             func(c *tls.Config) { c.ClientAuth = tls.RequireAndVerifyClientCert },
+		"ClientCAs":              func(c *tls.Config) { c.ClientCAs = ca.pool() },
+		"MinVersion":             func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 },
+		"CipherSuites":           func(c *tls.Config) { c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256} },
+		"CurvePreferences":       func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} },
+		"SessionTicketsDisabled": func(c *tls.Config) { c.SessionTicketsDisabled = true },
+	} {
+		cfg := e.TLSConfig()
+		if _, err := handshake(cfg, ca.trust()); err != nil {
+			t.Fatal(err)
+		}
+		set(cfg)
+		if _, err := handshake(cfg, ca.trust()); err == nil || !strings.Contains(err.Error(), "servetls: tls.Config."+field+" ") {
+			t.Errorf("%s: %v", field, err)
+		}
+		// What is no less than is in force is no misunderstanding.
+		cfg = e.TLSConfig()
+		cfg.MinVersion, cfg.NextProtos = tls.VersionTLS12, []string{"h2"}
+		if _, err := handshake(cfg, ca.trust()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := handshake(mustNew(t, servetls.Config{Pairs: e2pairs(e), TLS13Only: true, Poll: servetls.NoPoll}).TLSConfig(), ca.trust()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Revocation is the usual reason to ask. A session that is resumed is asked about too.
+
+func TestVerifyConnectionHasTheLastWord(t *testing.T) {
+	server, ours := newAuthority(t, "servers", nil), newAuthority(t, "ours", nil)
+	cas := filepath.Join(t.TempDir(), "cas.pem")
+	write(t, cas, ours.pem(), 0o644)
+	asked, revoked := 0, false
+	verify := func(s tls.ConnectionState) error {
+		if asked++; len(s.VerifiedChains) == 0 && len(s.PeerCertificates) > 0 {
+			t.Error("asked about a certificate that was not verified")
+		}
+		if revoked {
+			return errors.New("revoked")
+		}
+		return nil
+	}
+	for _, files := range [][]string{{cas}, nil} {
+		asked, revoked = 0, false
+		e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{newFiles(t, server.issue(host)).pair()}, ClientCAFiles: files, VerifyConnection: verify})
+		cfg, client := e.TLSConfig(), server.trust()
+		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+		cert := ours.client("client.example")
+		client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+		if _, err := handshake(cfg, client); err != nil || asked != 1 {
+			t.Errorf("%v: asked %d times, %v", files, asked, err)
+		}
+		revoked = true
+		if _, err := handshake(cfg, client); err == nil || asked != 2 {
+			t.Errorf("%v: asked %d times, and a revoked client came in", files, asked)
+		}
+	}
+}
+
+func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
+	server, ours, rogue := newAuthority(t, "servers", nil), newAuthority(t, "ours", nil), newAuthority(t, "rogue", nil)
+	cas := filepath.Join(t.TempDir(), "cas.pem")
+	write(t, cas, ours.pem(), 0o644)
+	f := newFiles(t, server.issue(host))
+	for mode, ok := range map[os.FileMode]bool{0o644: true, 0o444: true, 0o600: true, 0o640: true, 0o666: false, 0o664: false, 0o646: false, 0o620: false} {
+		for _, name := range []string{cas, f.cert} {
+			if err := os.Chmod(name, mode); err != nil {
+				t.Fatal(err)
+			}
+			cfg := servetls.Config{Pairs: []servetls.Pair{f.pair()}, ClientCAFiles: []string{cas}, Poll: servetls.NoPoll}
+			if _, err := servetls.New(cfg); (err == nil) != ok || !ok && !strings.Contains(err.Error(), name) {
+				t.Errorf("%s of mode %04o: %v", filepath.Base(name), mode, err)
+			}
+			// A volume whose modes mean nothing: that of the certificate is excused with its key's, that of the CAs is not.
+			cfg.InsecureKeyMode = true
+			if _, err := servetls.New(cfg); (err == nil) != (ok || name == f.cert) {
+				t.Errorf("%s of mode %04o with InsecureKeyMode: %v", filepath.Base(name), mode, err)
+			}
+			if err := os.Chmod(name, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	e := mustNew(t, servetls.Config{Pairs: []servetls.Pair{f.pair()}, ClientCAFiles: []string{cas}, Poll: servetls.NoPoll})
+	write(t, cas, append(ours.pem(), rogue.pem()...), 0o666)
+	if err := e.Reload(t.Context()); err == nil {
+		t.Error("a CA is taken over that anybody could have added")
+	}
+	client := server.trust()
+	cert := rogue.client("root.example")
+	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	if _, err := handshake(e.TLSConfig(), client); err == nil {
+		t.Error("its client came in")
+	}
+}
+
 func TestKeysOfAllFormsAreRead(t *testing.T) {
 	ca := newAuthority(t, "root", nil)
 	for name, p := range keyForms(t, ca) {

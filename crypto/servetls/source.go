@@ -15,8 +15,7 @@ import (
 // A source is files that belong together, and what was last good in them. One goroutine at a time uses it.
 type source struct {
 	files    []string
-	private  []bool // which of them hold a key
-	anyMode  bool   // and may be readable by others
+	guards   []guard // who may do what with them
 	isCA     bool
 	pair     tls.Certificate
 	pool     *x509.CertPool
@@ -31,7 +30,7 @@ type source struct {
 func (s *source) read() (data [][]byte, sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	for i, name := range s.files {
-		b, err := readFile(name, s.private[i] && !s.anyMode)
+		b, err := readFile(name, s.guards[i])
 		if err != nil {
 			return nil, sha256.Sum256([]byte("error: " + err.Error())), err
 		}
@@ -49,7 +48,7 @@ func (s *source) look(now time.Time, log *slog.Logger) (again, changed bool) {
 	data, sum, err := s.read()
 	defer func() {
 		for i, b := range data {
-			if s.private[i] {
+			if !s.isCA && i == 1 { // the key
 				clear(b)
 			}
 		}

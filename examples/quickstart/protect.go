@@ -187,7 +187,7 @@ func openLog(dir string) (*audit.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{key}, TTL: fernet.NoExpiry})
+	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{key}, SkipExpiry: true})
 	if err != nil {
 		return nil, err
 	}

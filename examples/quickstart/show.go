@@ -22,7 +22,7 @@ func show(w io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{key}, TTL: fernet.NoExpiry})
+	ring, err := fernet.New(fernet.Config{Keys: []fernet.Key{key}, SkipExpiry: true})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,9 @@
 // Who may write to a file, or to its directory, decides what it holds; who may read it has the secret. Both are looked at each time,
 // before anything is read. Symbolic links are refused: who may write the link's directory could put another file in its place. On
 // Windows and Plan 9 permission bits mean something else, and only the kind and the size of a file are looked at.
+//
+// The way to the directory is the caller's: its parents are not looked at, and may be symbolic links. Whoever may write to one of them could
+// put another directory in the place of this one (one that passes the same checks, an older copy say).
 package privatefile
 
 import (
@@ -14,32 +17,50 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
-// errReplaced means that the file that was looked at is not the one that was opened.
-var errReplaced = errors.New("was replaced while it was being opened")
+// errReplaced means that the file that was looked at is not the one that was read.
+var errReplaced = errors.New("was replaced while it was being read")
+
+// Readers are who may read a file besides root.
+type Readers fs.FileMode
+
+const (
+	// OwnerOnly is the rule for a file that a process makes for itself: mode 0600 or less.
+	OwnerOnly Readers = 0o600
+	// OwnerAndGroup takes a file that its group may read too, and not write: mode 0640 or less. It is how Kubernetes (fsGroup) and Debian
+	// (ssl-cert) give a file of root's to a process that is not root.
+	OwnerAndGroup Readers = 0o640
+)
 
 // tries is how often a file is looked at anew that is replaced at that moment. One that is swapped each time is no write.
 const tries = 10
 
-// Read returns the content of the file and what the file system said of it. A file that must not be trusted, or is larger than max
-// bytes, is an error that says why, as the rest of a sentence that begins with the file; so is one that does not exist, which wraps
-// [fs.ErrNotExist]. fresh, if not nil, is asked first: when it is false nothing is read and data is nil.
+// Read is ReadBy of a file that only its owner may read.
 func Read(path string, max int64, fresh func(fs.FileInfo) bool) (data []byte, info fs.FileInfo, err error) {
+	return ReadBy(OwnerOnly, path, max, fresh)
+}
+
+// ReadBy returns the content of the file and what the file system said of it. A file that must not be trusted, or is larger than max
+// bytes, is an error that says why, as the rest of a sentence that begins with the file; so is one that does not exist, which wraps
+// [fs.ErrNotExist]. fresh, if not nil, is asked first: when it is false nothing is read and data is nil. Clearing data clears the only copy
+// that was made.
+func ReadBy(readers Readers, path string, max int64, fresh func(fs.FileInfo) bool) (data []byte, info fs.FileInfo, err error) {
 	for range tries {
-		if data, info, err = read(path, max, fresh); !errors.Is(err, errReplaced) {
+		if data, info, err = read(readers, path, max, fresh); !errors.Is(err, errReplaced) {
 			break
 		}
 	}
 	return data, info, err
 }
 
-func read(path string, max int64, fresh func(fs.FileInfo) bool) ([]byte, fs.FileInfo, error) {
+func read(readers Readers, path string, max int64, fresh func(fs.FileInfo) bool) ([]byte, fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := Check(path, info); err != nil {
+	if err := check(readers, path, info); err != nil {
 		return nil, nil, err
 	}
 	if info.Size() > max {
@@ -60,21 +81,26 @@ func read(path string, max int64, fresh func(fs.FileInfo) bool) ([]byte, fs.File
 	if !os.SameFile(info, opened) {
 		return nil, nil, errReplaced
 	}
-	if err := Check(path, opened); err != nil { // a new file may have the number of the one that was removed for it
+	if err := check(readers, path, opened); err != nil { // a new file may have the number of the one that was removed for it
 		return nil, nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err != nil {
+	data := make([]byte, info.Size()+1) // not io.ReadAll, which leaves pieces of a secret behind as it grows
+	switch n, err := io.ReadFull(f, data); err {
+	case io.EOF, io.ErrUnexpectedEOF:
+		return data[:n], info, nil
+	case nil:
+		clear(data)
+		return nil, nil, errReplaced // it grows
+	default:
+		clear(data)
 		return nil, nil, err
 	}
-	if int64(len(data)) > max {
-		return nil, nil, fmt.Errorf("has more than %d bytes", max)
-	}
-	return data, info, nil
 }
 
-// Check reports why a file must not be trusted, or nil. info is what [os.Lstat] said of it.
-func Check(path string, info fs.FileInfo) error {
+// Check reports why a file must not be trusted to be its owner's alone, or nil. info is what [os.Lstat] said of it.
+func Check(path string, info fs.FileInfo) error { return check(OwnerOnly, path, info) }
+
+func check(readers Readers, path string, info fs.FileInfo) error {
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return errors.New("is a symbolic link")
@@ -84,8 +110,11 @@ func Check(path string, info fs.FileInfo) error {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		return nil
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("has mode %04o; only its owner may read or write it (chmod 600)", info.Mode().Perm())
+	if perm := info.Mode().Perm(); perm&0o077&^fs.FileMode(readers) != 0 {
+		if readers == OwnerAndGroup {
+			return fmt.Errorf("has mode %04o; only its owner may write it, and only its owner and group read it (chmod 640)", perm)
+		}
+		return fmt.Errorf("has mode %04o; only its owner may read or write it (chmod 600)", perm)
 	}
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
@@ -105,7 +134,7 @@ func Check(path string, info fs.FileInfo) error {
 }
 
 // Replace puts a new file of mode 0600 in the place of the named one, so that a reader, and a machine that loses power, sees the
-// one or the other whole. The directory must exist.
+// one or the other whole. The directory must exist. After an error the old file is there still, unless the error says that the new one is.
 func Replace(path string, data []byte) error {
 	return place(path, data, os.Rename)
 }
@@ -116,21 +145,34 @@ func Create(path string, data []byte) error {
 		if err := os.Link(temporary, path); err != nil { // unlike a rename it replaces nothing
 			return err
 		}
-		return os.Remove(temporary)
+		_ = os.Remove(temporary) // a second name of the file, private as the first
+		return nil
 	})
 }
+
+// Variables for tests.
+var (
+	sync    = (*os.File).Sync
+	openDir = os.Open
+)
 
 func place(path string, data []byte, put func(temporary, path string) error) (err error) {
 	dir, name := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
+	d, err := openToSync(dir) // before anything has happened that an error would deny
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	t, err := os.CreateTemp(dir, "."+name+".*.tmp") // mode 0600
 	if err != nil {
 		return err
 	}
+	placed := false
 	defer func() {
-		if err != nil {
+		if !placed {
 			t.Close()
 			os.Remove(t.Name())
 		}
@@ -138,7 +180,7 @@ func place(path string, data []byte, put func(temporary, path string) error) (er
 	if _, err = t.Write(data); err != nil {
 		return err
 	}
-	if err = t.Sync(); err != nil {
+	if err = sync(t); err != nil {
 		return err
 	}
 	if err = t.Close(); err != nil {
@@ -147,18 +189,47 @@ func place(path string, data []byte, put func(temporary, path string) error) (er
 	if err = put(t.Name(), path); err != nil {
 		return err
 	}
-	return SyncDir(dir)
+	placed = true
+	if err = d.Sync(); err != nil {
+		return fmt.Errorf("is in its place, but not known to be on disk: %w", err)
+	}
+	return nil
 }
 
-// SyncDir makes a rename in dir survive a power cut. Windows cannot sync a directory and keeps its own journal.
+// SyncDir makes a rename in dir survive a power cut. Windows cannot sync a directory and keeps its own journal; nor can some file systems,
+// which say so.
 func SyncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
+	d, err := openToSync(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// A directory is open to be synced. On Windows it is none.
+type directory struct{ f *os.File }
+
+func openToSync(dir string) (directory, error) {
+	if runtime.GOOS == "windows" {
+		return directory{}, nil
+	}
+	f, err := openDir(dir)
+	return directory{f}, err
+}
+
+func (d directory) Sync() error {
+	if d.f == nil {
+		return nil
+	}
+	if err := sync(d.f); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+func (d directory) Close() {
+	if d.f != nil {
+		d.f.Close()
+	}
 }

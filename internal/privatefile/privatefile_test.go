@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -122,5 +123,136 @@ func TestAWriteIsWholeOrNotThere(t *testing.T) {
 	must(t, err)
 	if len(list) != 2 {
 		t.Errorf("%v; want nothing but the file and the folder", list)
+	}
+}
+
+// The way of Kubernetes: defaultMode 0400 and fsGroup make a file of root's with mode 0440 and the pod's group.
+func TestAGroupMayReadAFileOnlyWhereTheCallerSaysSo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("permission bits mean something else there")
+	}
+	path := filepath.Join(t.TempDir(), "keys")
+	must(t, os.WriteFile(path, []byte("secret"), 0o600))
+	for mode, want := range map[fs.FileMode]bool{0o400: true, 0o440: true, 0o600: true, 0o640: true, 0o660: false, 0o620: false, 0o650: false, 0o644: false, 0o604: false, 0o642: false} {
+		must(t, os.Chmod(path, mode))
+		if data, _, err := ReadBy(OwnerAndGroup, path, 10, nil); (err == nil) != want || (string(data) == "secret") != want {
+			t.Errorf("mode %04o: %q, %v", mode, data, err)
+		}
+		if _, _, err := Read(path, 10, nil); (err == nil) != (mode&0o077 == 0) {
+			t.Errorf("mode %04o, the owner alone: %v", mode, err)
+		}
+	}
+	must(t, os.Chmod(path, 0o440))
+	if err := os.Chown(path, 65534, -1); err == nil {
+		if _, _, err := ReadBy(OwnerAndGroup, path, 10, nil); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
+			t.Errorf("of another user: %v", err)
+		}
+	}
+}
+
+// Whoever is told of an error goes on with the old key: what is encrypted under the new one would be lost.
+func TestAWriteThatFailsHasNotHappenedOrSaysSo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("directories are not synced there")
+	}
+	plain, plainOpen := sync, openDir
+	t.Cleanup(func() { sync, openDir = plain, plainOpen })
+	broken := errors.New("broken")
+	for name, write := range map[string]func(string, []byte) error{"Create": Create, "Replace": Replace} {
+		path := filepath.Join(t.TempDir(), "keys")
+		openDir = func(string) (*os.File, error) { return nil, broken }
+		if err := write(path, []byte("new")); !errors.Is(err, broken) || strings.Contains(err.Error(), "not known") {
+			t.Errorf("%s in a directory that cannot be opened: %v", name, err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s failed and made the file: %v", name, err)
+		}
+		openDir = plainOpen
+		onDir := func(err error) {
+			sync = func(f *os.File) error {
+				if info, e := f.Stat(); e != nil || info.IsDir() {
+					return err
+				}
+				return nil
+			}
+		}
+		onDir(broken)
+		if err := write(path, []byte("new")); !errors.Is(err, broken) || !strings.Contains(err.Error(), "is in its place, but not known to be on disk") {
+			t.Errorf("%s that could not be synced: %v", name, err)
+		}
+		for _, no := range []error{syscall.EINVAL, syscall.ENOTSUP} { // a file system that has no such thing
+			must(t, os.Remove(path))
+			onDir(&fs.PathError{Op: "sync", Err: no})
+			if err := write(path, []byte("new")); err != nil {
+				t.Errorf("%s where directories are not synced: %v", name, err)
+			}
+		}
+		sync = plain
+		if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) != 1 {
+			t.Errorf("%s: %v, %v", name, list, err)
+		}
+	}
+}
+
+// A rename may reach the disk before the bytes do.
+func TestAFileIsOnDiskBeforeItIsInItsPlace(t *testing.T) {
+	plain := sync
+	t.Cleanup(func() { sync = plain })
+	path := filepath.Join(t.TempDir(), "keys")
+	must(t, os.WriteFile(path, []byte("old"), 0o600))
+	synced := 0
+	sync = func(f *os.File) error {
+		if info, err := f.Stat(); err == nil && !info.IsDir() {
+			synced++
+			if data, err := os.ReadFile(path); err != nil || string(data) != "old" || info.Size() != 3 {
+				t.Errorf("at the time of the sync: %q, %v; %d bytes are written", data, err, info.Size())
+			}
+		}
+		return plain(f)
+	}
+	must(t, Replace(path, []byte("new")))
+	if synced != 1 {
+		t.Errorf("synced %d times", synced)
+	}
+}
+
+func TestAFileThatGrowsWhileItIsReadIsReadAnewWithinTheLimit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	must(t, os.WriteFile(path, []byte("old"), 0o600))
+	grow := func(by string) func(fs.FileInfo) bool {
+		done := false
+		return func(fs.FileInfo) bool {
+			if !done {
+				done = true
+				f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+				must(t, err)
+				_, err = f.WriteString(by)
+				must(t, errors.Join(err, f.Close()))
+			}
+			return true
+		}
+	}
+	if data, _, err := Read(path, 10, grow("er")); err != nil || string(data) != "older" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if data, _, err := Read(path, 10, grow(" than all")); err == nil || data != nil || !strings.Contains(err.Error(), "more than 10") {
+		t.Errorf("past the limit: %q, %v", data, err)
+	}
+}
+
+// The link leads to the very file that was looked at, so only the opening can tell.
+func TestALinkThatWasPutInThePlaceOfAFileIsNotFollowed(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("no O_NOFOLLOW there")
+	}
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "keys"), filepath.Join(dir, "other")
+	must(t, os.WriteFile(path, []byte("secret"), 0o600))
+	data, _, err := Read(path, 10, func(fs.FileInfo) bool {
+		must(t, errors.Join(os.Rename(path, other), os.Symlink("other", path)))
+		return true
+	})
+	if err == nil || data != nil {
+		t.Errorf("%q, %v", data, err)
 	}
 }

@@ -56,6 +56,15 @@ var (
 	ErrTooLarge = errors.New("chunked: message too large")
 	// ErrClosed is returned by Write after Close.
 	ErrClosed = errors.New("chunked: write after Close")
+	// ErrBusy is returned for a call of a Writer's method during another one.
+	ErrBusy = errors.New("chunked: two calls at once")
+	// ErrInterrupted is what a Writer has left to say when somebody else's code has panicked in the middle of it. Going on, if only by a
+	// deferred Close, would make a whole message of a part, or could use the number of a chunk twice.
+	ErrInterrupted = errors.New("chunked: interrupted by a panic")
+	// ErrCount is returned for a Reader or Writer of somebody else's that says it has done more than it was asked for, or less than nothing.
+	ErrCount = errors.New("chunked: an impossible count")
+	// ErrOffset is returned by ReadAt for a negative offset.
+	ErrOffset = errors.New("chunked: negative offset")
 	// ErrFIPS is returned by NewWriter under GODEBUG=fips140=only, which lets nobody choose the nonce of GCM.
 	ErrFIPS = errors.New("chunked: encryption is not possible under GODEBUG=fips140=only")
 )
@@ -107,7 +116,7 @@ func (n *nonce) of(s *stream, chunk uint64) []byte {
 	return n[:]
 }
 
-// seal writes the ciphertext of a chunk to dst, which has its length and is the chunk's own memory or no part of it.
+// seal writes the ciphertext of a chunk to dst, which has its length and no part of msg: nothing but ciphertext is ever written there.
 func (s *stream) seal(n *nonce, chunk uint64, dst, msg []byte) {
 	s.aead.Seal(dst[:0], n.of(s, chunk), msg, nil)
 }
@@ -128,11 +137,10 @@ func (s *stream) open(n *nonce, chunk uint64, dst, sealed []byte) bool {
 var prefixes = sync.Pool{New: func() any { return new([nonceSize + sealedSize]byte) }}
 
 // openAll opens full chunks that follow each other, the first of them having the number given, and returns how many are genuine
-// before the first one that is not. The rest of dst is cleared.
+// before the first one that is not, whose part of dst is cleared; the rest is as it was.
 func (s *stream) openAll(n *nonce, first uint64, dst, sealed []byte) (good int) {
 	for count := len(sealed) / sealedSize; good < count; good++ {
 		if !s.open(n, first+uint64(good), dst[good*ChunkSize:][:ChunkSize], sealed[good*sealedSize:][:sealedSize]) {
-			clear(dst[good*ChunkSize:])
 			break
 		}
 	}

@@ -795,7 +795,8 @@ func TestAWriterAndAReaderThatAreGivenUpLeaveNoGoroutine(t *testing.T) {
 	})
 }
 
-// A deferred Close runs while a panic goes by. If it went on where the Writer stands, it might encrypt two texts under one nonce.
+// A deferred Close runs while a panic goes by. If it went on where the Writer stands, it would make a whole message of what came before a
+// source died, and might encrypt two texts under one nonce.
 func TestNothingIsWrittenAfterAPanic(t *testing.T) {
 	for _, workers := range []int{1, 3} {
 		for name, do := range map[string]func(w *chunked.Writer){
@@ -821,16 +822,6 @@ func TestNothingIsWrittenAfterAPanic(t *testing.T) {
 					do(w)
 				}()
 				before := out.Len()
-				if workers == 1 && name == "of the source" {
-					// Nothing is uncertain here: the message goes on or ends.
-					if err := w.Close(); err != nil {
-						t.Error(err)
-					}
-					if got, err := decrypt(out.Bytes(), 1); err != nil || !bytes.Equal(got, text(100*chunk + 1)[:100*chunk]) {
-						t.Errorf("%d bytes, %v", len(got), err)
-					}
-					return
-				}
 				if _, err := w.Write(text(10 * chunk)); err == nil {
 					t.Errorf("%s, %d workers: written to", name, workers)
 				}
@@ -881,7 +872,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 		most uint64
 		do   func() error
 	}{
-		"Write": {80 << 10, func() error {
+		"Write": {96 << 10, func() error {
 			w := newWriter(t, io.Discard, nil, context, 1)
 			for range size / len(piece) {
 				if _, err := w.Write(piece); err != nil {
@@ -890,12 +881,12 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 			}
 			return w.Close()
 		}},
-		"ReadFrom": {80 << 10, func() error {
+		"ReadFrom": {96 << 10, func() error {
 			w := newWriter(t, io.Discard, nil, context, 1)
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
 		}},
-		"ReadFrom by 2 workers": {2*256<<10 + 160<<10, func() error {
+		"ReadFrom by 2 workers": {2*512<<10 + 160<<10, func() error {
 			w := newWriter(t, io.Discard, nil, context, 2)
 			_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 			return errors.Join(err, w.Close())
@@ -929,7 +920,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 			return err
 		})
 		// The writer of the other goroutine is in the count.
-		if got > c.most+(80<<10) {
+		if got > c.most+(96<<10) {
 			t.Errorf("%s of %d MiB allocates %d bytes, more than %d", name, size>>20, got, c.most)
 		}
 	}

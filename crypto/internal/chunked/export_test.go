@@ -1,5 +1,7 @@
 package chunked
 
+import "sync"
+
 const (
 	SealedSize = sealedSize
 	TagSize    = tagSize
@@ -17,4 +19,21 @@ func Chunk(key *[KeySize]byte, salt, context []byte, number uint64, msg []byte) 
 	b := make([]byte, len(msg)+tagSize)
 	newStream(key, salt, context).seal(new(nonce), number, b, msg)
 	return b
+}
+
+// WatchBuffers has the buffers of ReadAt made anew, and returns what text those made since then hold.
+func WatchBuffers(t interface{ Cleanup(func()) }) (texts func() [][]byte) {
+	var all []*buffer
+	buffers = &sync.Pool{New: func() any {
+		b := new(buffer)
+		all = append(all, b)
+		return b
+	}}
+	t.Cleanup(func() { buffers = &sync.Pool{New: func() any { return new(buffer) }} })
+	return func() (texts [][]byte) {
+		for _, b := range all {
+			texts = append(texts, b.text[:])
+		}
+		return texts
+	}
 }

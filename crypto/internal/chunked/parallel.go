@@ -8,10 +8,14 @@ const jobChunks = 8
 // jobsAhead is how many jobs there are for each worker, so that a worker has the next one while the caller reads and writes.
 const jobsAhead = 2
 
+// maxWorkers is how many workers there are at most, however many were asked for: more than there are cores to be had, and few enough for
+// sizes to be counted in 32 bits.
+const maxWorkers = 1024
+
 // A job is a number of chunks that follow each other.
 type job struct {
-	sealed []byte // the chunks with room for their tags
-	text   []byte // for opening only
+	sealed []byte // the chunks as they are encrypted,
+	text   []byte // and their text, which fill or work makes room for
 	first  uint64 // the number of the first one
 	full   int    // how many are complete
 	good   int    // how many of them were genuine

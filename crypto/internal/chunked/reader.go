@@ -34,7 +34,7 @@ func NewReader(r io.Reader, key *[KeySize]byte, context []byte, workers int) (*R
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{r: r, s: s, workers: workers, buf: make([]byte, batch*sealedSize)}, nil
+	return &Reader{r: r, s: s, workers: min(workers, maxWorkers), buf: make([]byte, batch*sealedSize)}, nil
 }
 
 func check(key *[KeySize]byte, head, context []byte) (*stream, error) {
@@ -187,6 +187,9 @@ func readAtLeast(r io.Reader, b []byte, least int) (n int, err error) {
 	for idle := 0; n < least && err == nil; {
 		var m int
 		m, err = r.Read(b[n:])
+		if m < 0 || m > len(b)-n {
+			return n, ErrCount // also beside io.EOF: what it has put there is not known
+		}
 		n += m
 		if idle++; m > 0 {
 			idle = 0

@@ -1,7 +1,6 @@
 package chunked
 
 import (
-	"errors"
 	"io"
 	"sync"
 )
@@ -55,7 +54,7 @@ type buffer struct {
 	nonce  nonce
 }
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+var buffers = &sync.Pool{New: func() any { return new(buffer) }}
 
 func (b *buffer) release() {
 	clear(b.text[:])
@@ -80,7 +79,7 @@ func (x *ReaderAt) chunk(b *buffer, number int64) error {
 // authentic. Chunks that are covered in part are decrypted whole, so small reads in a row are better made through a bufio.Reader.
 func (x *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
-		return 0, errors.New("chunked: negative offset")
+		return 0, ErrOffset
 	}
 	b := buffers.Get().(*buffer)
 	defer b.release()
@@ -116,6 +115,8 @@ func (x *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 func readAt(r io.ReaderAt, b []byte, off int64) error {
 	n, err := r.ReadAt(b, off)
 	switch {
+	case n < 0 || n > len(b):
+		return ErrCount
 	case n == len(b):
 		return nil
 	case err == io.EOF:

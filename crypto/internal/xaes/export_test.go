@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"crypto/fips140"
 	"slices"
+	"sync"
 )
 
 // SealWithNonce is Seal with a nonce of the caller's, as the vectors need it. It makes the message's key as Seal does, and leaves
@@ -35,3 +36,15 @@ func (k *Key) MessageKey(nonce *[NonceSize]byte) []byte {
 
 // K1 is the subkey of CMAC.
 func (k *Key) K1() []byte { return k.k1[:] }
+
+// WatchScratches has the places where keys are derived made anew, and returns those made since then.
+func WatchScratches(t interface{ Cleanup(func()) }) (all func() [][]byte) {
+	var made [][]byte
+	scratches = &sync.Pool{New: func() any {
+		s := new(scratch)
+		made = append(made, s[:])
+		return s
+	}}
+	t.Cleanup(func() { scratches = &sync.Pool{New: func() any { return new(scratch) }} })
+	return func() [][]byte { return made }
+}

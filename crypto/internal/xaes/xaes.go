@@ -20,7 +20,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"unsafe"
+
+	"github.com/mantlet-go/mantlet/crypto/internal/alias"
 )
 
 const (
@@ -74,7 +75,7 @@ func (k *Key) Seal(dst, msg, aad []byte) []byte {
 	size := Overhead + len(msg)
 	dst = slices.Grow(dst, size)[:at+size]
 	out := dst[at:]
-	if overlap(out, msg) {
+	if alias.Overlap(out, msg) {
 		// GCM wants its text where its own output begins, the second half of the nonce.
 		copy(out[half:], msg) // nothing, if it is there already
 		msg = out[half:][:len(msg)]
@@ -95,7 +96,7 @@ func (k *Key) Open(dst, box, aad []byte) ([]byte, error) {
 	at := len(dst)
 	// With room for all of the box, where an overlapping one is moved to.
 	dst = slices.Grow(dst, len(box))
-	if out := dst[at : at+len(box)]; overlap(out, box) {
+	if out := dst[at : at+len(box)]; alias.Overlap(out, box) {
 		copy(out, box)
 		box = out
 	}
@@ -110,7 +111,7 @@ func (k *Key) Open(dst, box, aad []byte) ([]byte, error) {
 // to suppose that it keeps its arguments.
 type scratch [KeySize]byte
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+var scratches = &sync.Pool{New: func() any { return new(scratch) }}
 
 // message returns GCM under the key of the message whose nonce begins with prefix, 12 bytes. The derivation is the counter mode
 // of NIST SP 800-108r1 with CMAC-AES256, which comes down to one block for each half of the key.
@@ -132,11 +133,4 @@ func (k *Key) message(prefix []byte) cipher.AEAD {
 	clear(s[:])
 	scratches.Put(s)
 	return aead
-}
-
-// overlap reports whether two slices share memory.
-func overlap(a, b []byte) bool {
-	return len(a) > 0 && len(b) > 0 &&
-		uintptr(unsafe.Pointer(&a[0])) <= uintptr(unsafe.Pointer(&b[len(b)-1])) &&
-		uintptr(unsafe.Pointer(&b[0])) <= uintptr(unsafe.Pointer(&a[len(a)-1]))
 }

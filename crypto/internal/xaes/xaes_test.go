@@ -227,6 +227,22 @@ func TestABoxThatDoesNotOpenLeavesNoTextBehind(t *testing.T) {
 	}
 }
 
+func TestTheKeyOfAMessageIsNotLeftInThePool(t *testing.T) {
+	all := xaes.WatchScratches(t)
+	k := key(1)
+	if _, err := k.Open(nil, k.Seal(nil, []byte("text"), nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(all()) == 0 {
+		t.Fatal("no scratch was seen")
+	}
+	for _, s := range all() {
+		if !bytes.Equal(s, make([]byte, len(s))) {
+			t.Error("a key is left")
+		}
+	}
+}
+
 func TestSealAndOpenMakeTwoAllocations(t *testing.T) {
 	if raced.Enabled || fips140.Enabled() {
 		t.Skip("the race detector and the FIPS module's generator allocate for themselves")
