@@ -44,7 +44,8 @@ type EnvelopeConfig struct {
 	// finished under the key it began with. Zero means 64 GiB, our choice. At most 2^62.
 	MaxBytes int64
 
-	// CacheKeys is how many unwrapped keys are kept for opening, those used last. Each takes some 2 KB and its wrapped form. Zero means 1000, negative none.
+	// CacheKeys is how many unwrapped keys are kept for opening, those used last. Each takes some 2 KB and its wrapped form. Zero means
+	// 1000, negative none.
 	CacheKeys int
 	// CacheAge is how long an unwrapped key is kept, from the time it was unwrapped: how long boxes under it open while the KEK is
 	// down, or after it was withdrawn. Zero means MaxAge.

@@ -50,9 +50,9 @@ func (id *ID) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Key is a key of a Keyring: 32 random bytes. It does not show itself: printing or logging one gives
-// "[redacted seal key]", and marshalling one fails. Reveal is the only way to its text. Copies share one immutable secret; the zero Key is no key, and
-// a Keyring refuses it. Keys cannot be compared with ==, which would take a time that depends on them: use Equal.
+// Key is a key of a Keyring: 32 random bytes. It does not show itself: printing or logging one gives "[redacted seal key]", and marshalling
+// one fails. Reveal is the only way to its text. Copies share one immutable secret; the zero Key is no key, and a Keyring refuses it. Keys
+// cannot be compared with ==, which would take a time that depends on them: use Equal.
 type Key struct {
 	// A function, because package fmt prints an unexported field of a foreign struct without asking the methods below, and
 	// shows of an array its bytes and even of a pointer what it points to (with %s). Of a function it knows the address only.
