@@ -239,7 +239,7 @@ func (x *envelope) opener(ctx context.Context, head []byte, stream *[chunked.Key
 		if k == nil && f == nil && err == nil {
 			switch kek, ok := x.keks[id]; {
 			case !ok:
-				err = &KeyError{id, ErrUnknownKey}
+				err = &KeyError{ID: id, Err: ErrUnknownKey}
 			case turn:
 				head := bytes.Clone(head)
 				f = x.call(x.unwraps, func(ctx context.Context) (*dataKey, error) { return unwrap(ctx, kek.KEK, head) }, func(f *call) {

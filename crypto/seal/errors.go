@@ -50,11 +50,19 @@ var (
 // A KeyError says which key an error is about. Ids are no secrets.
 type KeyError struct {
 	ID  ID
-	Err error // ErrUnknownKey, ErrKeyDisabled, ErrKeyDestroyed, ErrKeyState or ErrKeyExists
+	Err error // ErrUnknownKey, ErrKeyDisabled, ErrKeyDestroyed, ErrKeyState, ErrKeyExists or ErrRollback
+
+	step, why string // with ErrKeyState: what was asked for, and what stands in its way
 }
 
-// Error returns what Err says, and the id of the key.
-func (e *KeyError) Error() string { return fmt.Sprintf("%v %v", e.Err, e.ID) }
+// Error returns what Err says, and the id of the key. Of a step that the key's state does not allow it says which step comes first:
+// "seal: cannot destroy key 371a9534: it is decrypt-only; retire it first".
+func (e *KeyError) Error() string {
+	if e.step != "" {
+		return fmt.Sprintf("seal: cannot %s key %v: %s", e.step, e.ID, e.why)
+	}
+	return fmt.Sprintf("%v %v", e.Err, e.ID)
+}
 
 // Unwrap returns Err.
 func (e *KeyError) Unwrap() error { return e.Err }

@@ -140,15 +140,31 @@ func New(cfg Config) (*Keyring, error) {
 		}
 		r.primary = e
 	}
-	if r.primary == nil {
-		errs = append(errs, errors.New("seal: Config.Keys has no Primary key"))
+	switch {
+	case r.primary != nil:
+	case len(cfg.Keys) == 1:
+		errs = append(errs, errors.New("seal: Config.Keys has no Primary key: set the RingKey.State of this one to Primary"))
+	default:
+		errs = append(errs, errors.New("seal: Config.Keys has no Primary key: set the RingKey.State of one of them to Primary"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	return newKeyring(r), nil
+}
+
+// NewRing makes a Keyring of one new key, which is primary and made now: the first ring of an application. Save it with CreateKeyringFile
+// or Reveal.
+func NewRing() *Keyring {
+	e := newEntry(GenerateKey(), KeyInfo{State: Primary, Created: time.Now()})
+	e.ID = e.key.ID()
+	return newKeyring(&ring{map[ID]*entry{e.ID: e}, e})
+}
+
+func newKeyring(r *ring) *Keyring {
 	k := new(Keyring)
 	k.state.Store(r)
-	return k, nil
+	return k
 }
 
 var empty ring
@@ -189,7 +205,7 @@ func (k *Keyring) Add(key Key, created time.Time) error {
 	e := newEntry(key, KeyInfo{key.ID(), DecryptOnly, created})
 	return k.change(func(r *ring) error {
 		if r.keys[e.ID] != nil {
-			return &KeyError{e.ID, ErrKeyExists}
+			return &KeyError{ID: e.ID, Err: ErrKeyExists}
 		}
 		r.keys[e.ID] = e
 		return nil
@@ -203,7 +219,7 @@ func (k *Keyring) Promote(id ID) error {
 		if id == r.primary.ID {
 			return nil
 		}
-		if err := r.move(id, DecryptOnly, Primary); err != nil {
+		if err := r.move("promote", id, DecryptOnly, Primary); err != nil {
 			return err
 		}
 		r.keys[r.primary.ID] = r.primary.in(DecryptOnly)
@@ -215,12 +231,12 @@ func (k *Keyring) Promote(id ID) error {
 // Retire disables a decrypt-only key: the last step, when no box under it is left. The primary key cannot be retired before another one is
 // promoted. The error is a *KeyError.
 func (k *Keyring) Retire(id ID) error {
-	return k.change(func(r *ring) error { return r.move(id, DecryptOnly, Disabled) })
+	return k.change(func(r *ring) error { return r.move("retire", id, DecryptOnly, Disabled) })
 }
 
 // Restore makes a disabled key decrypt-only again. The error is a *KeyError.
 func (k *Keyring) Restore(id ID) error {
-	return k.change(func(r *ring) error { return r.move(id, Disabled, DecryptOnly) })
+	return k.change(func(r *ring) error { return r.move("restore", id, Disabled, DecryptOnly) })
 }
 
 // Destroy forgets a disabled key for good and keeps its id, which cannot be added again: its boxes are ErrKeyDestroyed from then
@@ -228,22 +244,39 @@ func (k *Keyring) Restore(id ID) error {
 //
 // It forgets this ring's copy; that of your secret store, its backups and the copies of Key that you hold are yours to delete.
 func (k *Keyring) Destroy(id ID) error {
-	return k.change(func(r *ring) error { return r.move(id, Disabled, Destroyed) })
+	return k.change(func(r *ring) error { return r.move("destroy", id, Disabled, Destroyed) })
 }
 
 // move changes a copy of the ring, not yet seen by anybody.
-func (r *ring) move(id ID, from, to State) error {
+func (r *ring) move(step string, id ID, from, to State) error {
 	e := r.keys[id]
 	switch {
 	case e == nil:
-		return &KeyError{id, ErrUnknownKey}
+		return &KeyError{ID: id, Err: ErrUnknownKey}
 	case e.State == Destroyed:
-		return &KeyError{id, ErrKeyDestroyed}
+		return &KeyError{ID: id, Err: ErrKeyDestroyed}
 	case e.State != from:
-		return &KeyError{id, ErrKeyState}
+		return &KeyError{ID: id, Err: ErrKeyState, step: step, why: inTheWay(e.State, to)}
 	}
 	r.keys[id] = e.in(to)
 	return nil
+}
+
+// inTheWay says why a key cannot go from one state to another, and what to do first.
+func inTheWay(from, to State) string {
+	switch {
+	case from == Primary && to == Disabled:
+		return "it is the primary key; promote another one first"
+	case from == Primary && to == Destroyed:
+		return "it is the primary key; promote another one and retire it first"
+	case from == DecryptOnly && to == Destroyed:
+		return "it is decrypt-only; retire it first"
+	case from == Disabled && to == Primary:
+		return "it is disabled; restore it first"
+	case from == Disabled:
+		return "it is disabled already"
+	}
+	return fmt.Sprintf("it is %v, not disabled", from)
 }
 
 // change makes f's changes to a copy of the ring and swaps it in, if f returns nil.
@@ -270,11 +303,11 @@ func (k *Keyring) opener(id ID) (*entry, error) {
 	e := k.load().keys[id]
 	switch {
 	case e == nil:
-		return nil, &KeyError{id, ErrUnknownKey}
+		return nil, &KeyError{ID: id, Err: ErrUnknownKey}
 	case e.State == Disabled:
-		return nil, &KeyError{id, ErrKeyDisabled}
+		return nil, &KeyError{ID: id, Err: ErrKeyDisabled}
 	case e.State == Destroyed:
-		return nil, &KeyError{id, ErrKeyDestroyed}
+		return nil, &KeyError{ID: id, Err: ErrKeyDestroyed}
 	}
 	return e, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
@@ -120,7 +121,7 @@ func TestEveryStepStartsFromItsOwnState(t *testing.T) {
 			var which *seal.KeyError
 			switch want := c.want[name].(type) {
 			case error:
-				if !errors.Is(err, want) || !refused[want] || !errors.As(err, &which) || which.ID != id || !strings.HasSuffix(err.Error(), id.String()) {
+				if !errors.Is(err, want) || !refused[want] || !errors.As(err, &which) || which.ID != id || !strings.Contains(err.Error(), id.String()) {
 					t.Errorf("%s of %v: %v", name, c.from, err)
 				}
 				if fmt.Sprint(ring.Keys()) != fmt.Sprint(before) {
@@ -149,6 +150,69 @@ func TestEveryStepStartsFromItsOwnState(t *testing.T) {
 					t.Errorf("%s of %v: %d primary keys", name, c.from, primaries)
 				}
 			}
+		}
+	}
+}
+
+func TestAStepThatIsRefusedSaysWhichOneComesFirst(t *testing.T) {
+	const id = "<id>"
+	for name, c := range map[string]struct {
+		from seal.State
+		step func(*seal.Keyring, seal.ID) error
+		want string
+	}{
+		"promote a disabled key":     {seal.Disabled, (*seal.Keyring).Promote, "seal: cannot promote key <id>: it is disabled; restore it first"},
+		"retire the primary key":     {seal.Primary, (*seal.Keyring).Retire, "seal: cannot retire key <id>: it is the primary key; promote another one first"},
+		"retire a disabled key":      {seal.Disabled, (*seal.Keyring).Retire, "seal: cannot retire key <id>: it is disabled already"},
+		"restore a decrypt-only key": {seal.DecryptOnly, (*seal.Keyring).Restore, "seal: cannot restore key <id>: it is decrypt-only, not disabled"},
+		"restore the primary key":    {seal.Primary, (*seal.Keyring).Restore, "seal: cannot restore key <id>: it is primary, not disabled"},
+		"destroy a decrypt-only key": {seal.DecryptOnly, (*seal.Keyring).Destroy, "seal: cannot destroy key <id>: it is decrypt-only; retire it first"},
+		"destroy the primary key": {seal.Primary, (*seal.Keyring).Destroy,
+			"seal: cannot destroy key <id>: it is the primary key; promote another one and retire it first"},
+	} {
+		key, other := seal.RingKey{Key: numbered(1), State: c.from}, seal.RingKey{Key: numbered(2)}
+		if c.from != seal.Primary {
+			other.State = seal.Primary
+		}
+		ring, err := seal.New(seal.Config{Keys: []seal.RingKey{key, other}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.step(ring, numbered(1).ID())
+		if want := strings.Replace(c.want, id, numbered(1).ID().String(), 1); err == nil || err.Error() != want || !errors.Is(err, seal.ErrKeyState) {
+			t.Errorf("%s: %v; want %s", name, err, want)
+		}
+	}
+}
+
+func TestANewRingHasOnePrimaryKeyMadeNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring := seal.NewRing()
+		keys := ring.Keys()
+		if len(keys) != 1 || keys[0].State != seal.Primary || keys[0].ID != ring.Primary() || !keys[0].Created.Equal(time.Now()) {
+			t.Errorf("%v", keys)
+		}
+		same, err := seal.ParseKeyring(ring.Reveal())
+		if err != nil || same.Primary() != ring.Primary() {
+			t.Fatal(err)
+		}
+		if msg, err := same.Open(nil, mustSeal(t, ring, []byte("x"), here), here); err != nil || string(msg) != "x" {
+			t.Error(err)
+		}
+		if seal.NewRing().Primary() == ring.Primary() {
+			t.Error("two new rings have the same key")
+		}
+	})
+}
+
+func TestARingWithoutAPrimaryKeySaysWhatToSet(t *testing.T) {
+	one := []seal.RingKey{{Key: numbered(1)}}
+	for _, c := range []struct {
+		keys []seal.RingKey
+		want string
+	}{{one, "set the RingKey.State of this one to Primary"}, {append(one, seal.RingKey{Key: numbered(2)}), "set the RingKey.State of one of them"}} {
+		if _, err := seal.New(seal.Config{Keys: c.keys}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d keys: %v", len(c.keys), err)
 		}
 	}
 }

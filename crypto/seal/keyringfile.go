@@ -95,9 +95,9 @@ func (k *Keyring) ReloadFile(path string) error {
 		for id, e := range r.keys {
 			switch now := next.keys[id]; {
 			case now == nil:
-				return &KeyError{id, ErrRollback}
+				return &KeyError{ID: id, Err: ErrRollback}
 			case e.State == Destroyed && now.State != Destroyed:
-				return &KeyError{id, ErrRollback}
+				return &KeyError{ID: id, Err: ErrRollback}
 			}
 		}
 		*r = *next
