@@ -2,9 +2,8 @@
 // NewWriter, NewReader and NewReaderAt. Every box names its key, so keys rotate without trial decryption, and is bound to the
 // place it belongs to, so that it opens nowhere else.
 //
-//	key := seal.GenerateKey() // once
-//	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary}}})
-//	secret := ring.Reveal() // to the secret store, from where seal.ParseKeyring reads it
+//	err := seal.CreateKeyringFile("/etc/app/seal.keys", seal.NewRing()) // once
+//	ring, err := seal.ReadKeyringFile("/etc/app/seal.keys")             // at every start
 //
 //	where := seal.Context{Purpose: "users.email", Tenant: "acme", Subject: "user-42"}
 //	box, err := ring.Seal(nil, []byte("alice@example.com"), where)

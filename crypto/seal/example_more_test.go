@@ -52,11 +52,7 @@ func ExampleUpdateKeyringFile() {
 	path := filepath.Join(dir, "seal.keys")
 
 	// Once.
-	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary, Created: time.Now()}}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := seal.CreateKeyringFile(path, ring); err != nil {
+	if err := seal.CreateKeyringFile(path, seal.NewRing()); err != nil {
 		log.Fatal(err)
 	}
 
@@ -130,4 +126,45 @@ func ExampleKeyring_Indexes() {
 	fmt.Println(len(wanted), slices.Contains(wanted, stored), err)
 	// Output:
 	// 2 true <nil>
+}
+
+// One key, as a secret store puts it into a file.
+func ExampleReadKeyFile() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "seal.key")
+	if err := os.WriteFile(path, []byte(seal.GenerateKey().Reveal()+"\n"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	key, err := seal.ReadKeyFile(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: key, State: seal.Primary}}})
+	fmt.Println(ring.Primary() == key.ID(), err)
+	// Output: true <nil>
+}
+
+// The first ring of an application, and what is left of it after a restart.
+func ExampleNewRing() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "seal.keys")
+
+	if err := seal.CreateKeyringFile(path, seal.NewRing()); err != nil { // once
+		log.Fatal(err)
+	}
+	ring, err := seal.ReadKeyringFile(path) // at every start
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(ring.Keys()), "key,", ring.Keys()[0].State)
+	// Output: 1 key, primary
 }

@@ -74,7 +74,7 @@ func GenerateKey() Key {
 // everybody can guess it. The error does not contain the text.
 func ParseKey(text string) (Key, error) {
 	if len(text) != keyTextLen || !strings.HasPrefix(text, keyPrefix) {
-		return Key{}, fmt.Errorf("seal: a key is %d characters and begins with %s", keyTextLen, keyPrefix)
+		return Key{}, fmt.Errorf("seal: a key is %d characters and begins with %s%s", keyTextLen, keyPrefix, lengthFault(text))
 	}
 	id, secretPart := text[len(keyPrefix):][:2*idSize], text[keyTextLen-secretText:]
 	b, err := base64.RawURLEncoding.Strict().DecodeString(secretPart)
@@ -91,6 +91,18 @@ func ParseKey(text string) (Key, error) {
 		return Key{}, errors.New("seal: the id in the text is not that of the key: it was mistyped or cut")
 	}
 	return k, nil
+}
+
+// lengthFault says of a text that is no key what its length tells, for the end of a sentence.
+func lengthFault(text string) string {
+	switch n := len(text); {
+	case n == keyTextLen:
+		return ""
+	case strings.HasSuffix(text, "\n"):
+		return fmt.Sprintf(", not %d (a line break at the end?)", n)
+	default:
+		return fmt.Sprintf(", not %d", n)
+	}
 }
 
 // Reveal returns the key's secret text, as ParseKey reads it, for saving it in a secret store. Of the zero Key it is "".

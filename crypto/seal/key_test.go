@@ -75,6 +75,15 @@ func TestAKeyIsReadInOneSpellingOnly(t *testing.T) {
 	}
 }
 
+func TestATextOfTheWrongLengthSaysHowLongItIs(t *testing.T) {
+	text := numbered(1).Reveal()
+	for s, want := range map[string]string{text + "\n": ", not 69 (a line break at the end?)", text + "A": ", not 69", text[1:]: ", not 67"} {
+		if _, err := seal.ParseKey(s); err == nil || !strings.HasSuffix(err.Error(), "begins with mantlet-seal-v1_"+want) {
+			t.Error(err)
+		}
+	}
+}
+
 func TestKeysAreComparedByTheirSecret(t *testing.T) {
 	a, b := seal.GenerateKey(), seal.GenerateKey()
 	again, err := seal.ParseKey(a.Reveal())

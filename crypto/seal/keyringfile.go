@@ -51,8 +51,32 @@ func decodeKeyringFile(text string) (*Keyring, error) {
 	return k, nil
 }
 
+// ReadKeyFile reads one Key from a file that holds the text of Key.Reveal, and nothing else but perhaps one line break at its end. It refuses
+// the files that ReadKeyringFile refuses, and what ParseKey refuses. The error never shows the key. If there is no file it wraps
+// fs.ErrNotExist.
+func ReadKeyFile(path string) (Key, error) {
+	data, _, err := privatefile.Read(path, maxKeyFile, nil)
+	if err != nil {
+		return Key{}, aboutKeyFile(path, err)
+	}
+	defer clear(data)
+	text := strings.TrimSuffix(string(data), "\n")
+	if strings.HasSuffix(text, "\r") {
+		return Key{}, aboutKeyFile(path, errors.New("the file has Windows line ends; want LF alone, not CR LF"))
+	}
+	key, err := ParseKey(text)
+	if err != nil {
+		return Key{}, aboutKeyFile(path, err)
+	}
+	return key, nil
+}
+
+// maxKeyFile is room for a key, and for telling a file with something else from one that is too long.
+const maxKeyFile = 1024
+
 // CreateKeyringFile writes a Keyring to a new file of mode 0600. If there is a file already it stays as it is, and the error wraps
-// fs.ErrExist. Its directory must exist. It is the way to make the first file; from then on use UpdateKeyringFile.
+// fs.ErrExist. Its directory must exist. It is the way to make the first file; from then on use UpdateKeyringFile. The commands keygen, keys
+// and rotate of crypto/vault work on the same file.
 func CreateKeyringFile(path string, k *Keyring) error {
 	return writeKeyring(path, k, privatefile.Create)
 }
@@ -83,8 +107,9 @@ func UpdateKeyringFile(ctx context.Context, path string, change func(*Keyring) e
 
 // ReloadFile makes the Keyring what the file says: call it on a signal or from a ticker. Calls of other methods see the old ring or the
 // new one, whole. A file that lacks an id the ring has, or would bring a destroyed key back, is refused (ErrRollback): it is an old
-// copy, or that of another ring. On any error the ring stays what it was. What was changed in memory only, by Add, Promote and so
-// on, is lost, so change either the file or the ring.
+// copy, or that of another ring. An old copy with the same ids and tombstones is taken: from before Promote or Retire, say. On any error the
+// ring stays what it was. What was changed in memory only, by Add, Promote and so on, is lost, so change either the file or the
+// ring. WatchFile calls it whenever the file has changed.
 func (k *Keyring) ReloadFile(path string) error {
 	fresh, err := ReadKeyringFile(path)
 	if err != nil {
@@ -109,8 +134,10 @@ func (k *Keyring) ReloadFile(path string) error {
 	return nil
 }
 
-// ErrRollback is wrapped in a *KeyError when a file to reload lacks a key of the ring, or has one alive that was destroyed.
-var ErrRollback = errors.New("seal: the file is older than the ring, or not its own: key")
+// ErrRollback is wrapped in a *KeyError when a file to reload lacks a key of the ring, or has one alive that was destroyed. These are all the
+// rollbacks that it tells: a copy from before Promote or Retire holds the same keys, and its states could as well be a step that was taken
+// back. Whoever can write to the file can put such a copy there.
+var ErrRollback = errors.New("seal: the file lacks a key of the ring, or has one alive that was destroyed:")
 
 // KeyringFromEnv reads a Keyring from the environment variable of that name, which holds the text of Keyring.Reveal; for one key that is
 // "primary - mantlet-seal-v1_...". Every process of the same user can read a process's environment, children inherit it, and crash
@@ -123,12 +150,15 @@ func KeyringFromEnv(name string) (*Keyring, error) {
 	return k, nil
 }
 
-// aboutFile says of which file an error is. Where the system named it too, once is enough.
-func aboutFile(path string, err error) error {
+func aboutFile(path string, err error) error    { return about("keyring", path, err) }
+func aboutKeyFile(path string, err error) error { return about("key", path, err) }
+
+// about says of which file an error is. Where the system named it too, once is enough.
+func about(kind, path string, err error) error {
 	if named, ok := err.(*fs.PathError); ok && named.Path == path {
 		err = named.Err
 	}
-	return fmt.Errorf("seal: keyring file %s: %w", path, err)
+	return fmt.Errorf("seal: %s file %s: %w", kind, path, err)
 }
 
 func writeKeyring(path string, k *Keyring, put func(string, []byte) error) error {

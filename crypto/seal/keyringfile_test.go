@@ -143,6 +143,60 @@ func TestAnOldFileBringsNoKeyBack(t *testing.T) {
 	}
 }
 
+func TestAFileFromBeforeAPromotionOrRetirementIsTaken(t *testing.T) { // as the documentation says
+	path := filepath.Join(t.TempDir(), "keys")
+	old, newer := numbered(1), numbered(2)
+	ring := ringOf(t, old, newer)
+	if err := seal.CreateKeyringFile(path, ring); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ring.Promote(newer.ID()), ring.Retire(old.ID())); err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.ReloadFile(path); err != nil || ring.Primary() != old.ID() {
+		t.Errorf("%v, primary %v", err, ring.Primary())
+	}
+}
+
+func TestOneKeyIsReadFromItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if _, err := seal.ReadKeyFile(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "seal: key file "+path) {
+		t.Errorf("no file: %v", err)
+	}
+	text := numbered(1).Reveal()
+	for name, c := range map[string]struct{ text, want string }{
+		"without a line break":   {text, ""},
+		"with one":               {text + "\n", ""},
+		"with two":               {text + "\n\n", "not 69 (a line break at the end?)"},
+		"with Windows line ends": {text + "\r\n", "Windows line ends"},
+		"a space behind":         {text + " ", "not 69"},
+		"empty":                  {"", "not 0"},
+		"cut":                    {text[:60], "not 60"},
+		"a ring":                 {ringOf(t, numbered(1)).Reveal(), "a key is 68 characters"},
+		"too long":               {strings.Repeat("x", 2000), "more than 1024"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := seal.ReadKeyFile(path)
+		if c.want == "" && (err != nil || !key.Equal(numbered(1))) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), text[30:40]) || key.Reveal() != "") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.ReadKeyFile(path); err == nil || !strings.Contains(err.Error(), "mode 0644") {
+		t.Errorf("a file that everybody may read: %v", err)
+	}
+}
+
 func TestManyWritersOfAKeyFileLoseNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	if err := seal.CreateKeyringFile(path, ringOf(t, seal.GenerateKey())); err != nil {

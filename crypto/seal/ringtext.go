@@ -59,8 +59,16 @@ func (k *Keyring) Reveal() string {
 func ParseKeyring(text string) (*Keyring, error) {
 	var cfg Config
 	var errs []error
+	windows := false
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || line[0] == '#' {
+			continue
+		}
+		if strings.HasSuffix(line, "\r") {
+			if !windows { // once is enough: it is all of them, or an editor's doing
+				errs = append(errs, fmt.Errorf("seal: line %d of the keyring: the file has Windows line ends; want LF alone, not CR LF", i+1))
+			}
+			windows = true
 			continue
 		}
 		key, err := parseRingKey(line)

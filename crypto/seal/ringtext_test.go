@@ -126,6 +126,13 @@ func TestARingIsReadStrictlyAndEveryFaultIsNamed(t *testing.T) {
 	}
 }
 
+func TestWindowsLineEndsAreNamedOnce(t *testing.T) {
+	_, err := seal.ParseKeyring(strings.ReplaceAll("# a ring\n"+fullRing(t).Reveal(), "\n", "\r\n"))
+	if err == nil || strings.Count(err.Error(), "Windows") != 1 || !strings.Contains(err.Error(), "line 2 of the keyring: the file has Windows line ends") {
+		t.Error(err)
+	}
+}
+
 func TestAConfigDoesNotShowItsKeys(t *testing.T) {
 	ring := ringOf(t, seal.KeyOf([32]byte([]byte(prints.Secret))))
 	_, err := seal.ParseKeyring(strings.Replace(ring.Reveal(), "primary", "prim", 1))
