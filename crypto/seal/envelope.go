@@ -195,11 +195,8 @@ func (e *Envelope) Open(ctx context.Context, dst, box []byte, c Context) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	if len(box) < envelopeFixed || box[0] != envelopeVersion {
-		return nil, ErrInvalid
-	}
-	n := wrappedLen(box)
-	if n == 0 || len(box) < EnvelopeOverhead+n || len(box)-EnvelopeOverhead-n > MaxMessage {
+	n, ok := envelopeRecord(box)
+	if !ok {
 		return nil, ErrInvalid
 	}
 	k, err := x.opener(ctx, box[1:envelopeFixed+n], nil)
@@ -213,6 +210,15 @@ func (e *Envelope) Open(ctx context.Context, dst, box []byte, c Context) ([]byte
 		return nil, ErrInvalid
 	}
 	return dst, nil
+}
+
+// envelopeRecord returns the length of the wrapped key in a record, if it looks like one.
+func envelopeRecord(box []byte) (n int, ok bool) {
+	if len(box) < envelopeFixed || box[0] != envelopeVersion {
+		return 0, false
+	}
+	n = wrappedLen(box)
+	return n, n != 0 && len(box) >= EnvelopeOverhead+n && len(box)-EnvelopeOverhead-n <= MaxMessage
 }
 
 // wrappedLen returns the length of the wrapped key in a box, or 0 if it cannot be right. The box has envelopeFixed bytes.

@@ -104,6 +104,40 @@ func ExampleNewFields() {
 	// {"user": {"email": "alice@example.com"}, "model": "m", "messages": [{"role": "user", "content": "my \u2665"}]} <nil>
 }
 
+// The third step of replacing a key, for every document that is stored.
+func ExampleFields_Reseal() {
+	old, newer := seal.GenerateKey(), seal.GenerateKey()
+	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: old, State: seal.Primary}, {Key: newer}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fields, err := seal.NewFields(seal.FieldsConfig{Keyring: ring, Pointers: []string{"/user/email"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, where := context.Background(), seal.Context{Purpose: "chats", Tenant: "acme", Subject: "chat-7"}
+	stored, err := fields.Seal(ctx, nil, []byte(`{"user": {"email": "alice@example.com"}}`), where)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ring.Promote(newer.ID()); err != nil {
+		log.Fatal(err)
+	}
+
+	needs, err := fields.NeedsReseal(stored)
+	fmt.Println("before:", needs, err)
+	if needs {
+		if stored, err = fields.Reseal(ctx, nil, stored, where); err != nil {
+			log.Fatal(err)
+		}
+	}
+	needs, err = fields.NeedsReseal(stored)
+	fmt.Println("after:", needs, err)
+	// Output:
+	// before: true <nil>
+	// after: false <nil>
+}
+
 func ExampleKeyring_Indexes() {
 	old, newer := seal.GenerateKey(), seal.GenerateKey()
 	ring, err := seal.New(seal.Config{Keys: []seal.RingKey{{Key: old, State: seal.Primary}, {Key: newer}}})

@@ -33,8 +33,8 @@ type FieldsConfig struct {
 	// ErrMissing: a pointer with a mistake would leave in clear what it was to hide.
 	AllowMissing bool
 	// KeepSealed makes Seal accept values that are sealed already, in this very place: they stay as they are. Otherwise they are
-	// ErrSealed. What looks sealed and does not open is refused in any case. Not for documents from people who may have seen sealed
-	// ones: they could give an old value back.
+	// ErrSealed. That goes for values under an older key too, which Reseal brings under the new one. What looks sealed and does not open is
+	// refused in any case. Not for documents from people who may have seen sealed ones: they could give an old value back.
 	KeepSealed bool
 	// InsecureAllowPlain makes Open accept values that are not sealed, and leaves them as they are: for the time in which old documents
 	// are sealed. Whoever can write to the store can then put in what was never sealed. Otherwise they are ErrNotSealed.
@@ -183,6 +183,54 @@ func (f *Fields) Open(ctx context.Context, dst, doc []byte, c Context) ([]byte, 
 	return f.rewrite(ctx, dst, doc, c, f.open)
 }
 
+// Reseal appends doc to dst with its sealed values sealed anew, in the same places and under the primary key of the Keyring, or the current
+// data key of the Envelope. To replace a key, Reseal every document for which NeedsReseal says so, before the old key is retired. Every
+// value must open, also one under the primary key already. What FieldsConfig.InsecureAllowPlain lets pass stays as it is: it was never
+// authenticated, and sealing it would vouch for it. Context.Path must be empty. dst must not overlap doc. The errors are those of Open and
+// Seal; the slice is nil then.
+func (f *Fields) Reseal(ctx context.Context, dst, doc []byte, c Context) ([]byte, error) {
+	return f.rewrite(ctx, dst, doc, c, f.reseal)
+}
+
+// NeedsReseal reports whether a sealed value of doc is under another key than new ones would be, as NeedsReseal of the Keyring or Envelope
+// does. It decrypts nothing, and nothing is authenticated. The error wraps ErrDocument, or is a *FieldError with ErrMissing, ErrNotSealed, or
+// with ErrInvalid for what looks sealed and is no box.
+func (f *Fields) NeedsReseal(doc []byte) (bool, error) {
+	if f == nil || len(f.patterns) == 0 {
+		return false, ErrNoPrimary
+	}
+	s := fieldsPool.Get().(*fieldsScratch)
+	defer s.release()
+	if err := f.find(s, doc); err != nil {
+		return false, err
+	}
+	needs := false
+	for _, v := range s.found {
+		value, path := doc[v.start:v.end], s.paths[v.path:v.pathEnd]
+		if !looksSealed(value) {
+			if !f.cfg.InsecureAllowPlain {
+				return false, &FieldError{string(path), ErrNotSealed}
+			}
+			continue
+		}
+		if !s.decode(value) {
+			return false, &FieldError{string(path), ErrInvalid}
+		}
+		if e := f.cfg.Envelope; e != nil {
+			if _, ok := envelopeRecord(s.box); !ok {
+				return false, &FieldError{string(path), ErrInvalid}
+			}
+			needs = needs || e.NeedsReseal(s.box)
+		} else {
+			if len(s.box) < Overhead || s.box[0] != recordVersion {
+				return false, &FieldError{string(path), ErrInvalid}
+			}
+			needs = needs || f.cfg.Keyring.NeedsReseal(s.box)
+		}
+	}
+	return needs, nil
+}
+
 // rewriter appends to dst what is to stand in the place of value.
 type rewriter func(ctx context.Context, s *fieldsScratch, dst, value []byte, c Context) ([]byte, error)
 
@@ -199,35 +247,45 @@ func (f *Fields) rewrite(ctx context.Context, dst, doc []byte, c Context, do rew
 	}
 	s := fieldsPool.Get().(*fieldsScratch)
 	defer s.release()
-	s.start(f)
-	// Names and numbers are bounded by the whole.
-	limits := jsonscan.Limits{Bytes: f.cfg.MaxBytes, Depth: f.cfg.MaxDepth, Keys: -1, TotalKeys: -1, KeyLen: -1, ArrayLen: -1, StringLen: -1,
-		Nodes: -1, NumberLen: -1, Exponent: -1}
-	if err := jsonscan.Scan(doc, &limits, s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDocument, err)
-	}
-	if !f.cfg.AllowMissing {
-		for i := range f.patterns {
-			if s.missing(i) {
-				return nil, &FieldError{f.cfg.Pointers[i], ErrMissing}
-			}
-		}
+	if err := f.find(s, doc); err != nil {
+		return nil, err
 	}
 	at, from := len(dst), 0
 	dst = slices.Grow(dst, len(doc))
 	for _, v := range s.found {
 		c.Path = string(s.paths[v.path:v.pathEnd])
-		var err error
 		dst = append(dst, doc[from:v.start]...)
-		if dst, err = do(ctx, s, dst, doc[v.start:v.end], c); err != nil {
+		next, err := do(ctx, s, dst, doc[v.start:v.end], c)
+		if err != nil {
+			clear(dst[at:]) // values that opened before this one must not stay in the caller's memory
 			return nil, err
 		}
-		from = v.end
+		dst, from = next, v.end
 		if len(dst)-at+len(doc)-from > f.cfg.MaxBytes {
+			clear(dst[at:])
 			return nil, fmt.Errorf("%w: longer than %d bytes when sealed", ErrDocument, f.cfg.MaxBytes)
 		}
 	}
 	return append(dst, doc[from:]...), nil
+}
+
+// find collects the values in doc that the pointers match.
+func (f *Fields) find(s *fieldsScratch, doc []byte) error {
+	s.start(f)
+	// Names and numbers are bounded by the whole.
+	limits := jsonscan.Limits{Bytes: f.cfg.MaxBytes, Depth: f.cfg.MaxDepth, Keys: -1, TotalKeys: -1, KeyLen: -1, ArrayLen: -1, StringLen: -1,
+		Nodes: -1, NumberLen: -1, Exponent: -1}
+	if err := jsonscan.Scan(doc, &limits, s); err != nil {
+		return fmt.Errorf("%w: %w", ErrDocument, err)
+	}
+	if !f.cfg.AllowMissing {
+		for i := range f.patterns {
+			if s.missing(i) {
+				return &FieldError{f.cfg.Pointers[i], ErrMissing}
+			}
+		}
+	}
+	return nil
 }
 
 // seal appends what stands for value in the sealed document.
@@ -241,6 +299,11 @@ func (f *Fields) seal(ctx context.Context, s *fieldsScratch, dst, value []byte, 
 		}
 		return append(dst, value...), nil
 	}
+	return f.box(ctx, s, dst, value, c)
+}
+
+// box appends value sealed.
+func (f *Fields) box(ctx context.Context, s *fieldsScratch, dst, value []byte, c Context) (_ []byte, err error) {
 	if e := f.cfg.Envelope; e != nil {
 		s.box, err = e.Seal(ctx, s.box[:0], value, c)
 	} else {
@@ -268,17 +331,24 @@ func (f *Fields) open(ctx context.Context, s *fieldsScratch, dst, value []byte, 
 	return append(dst, msg...), nil
 }
 
+// reseal appends a sealed value sealed anew.
+func (f *Fields) reseal(ctx context.Context, s *fieldsScratch, dst, value []byte, c Context) ([]byte, error) {
+	if !looksSealed(value) {
+		return f.open(ctx, s, dst, value, c) // as it is, or ErrNotSealed
+	}
+	msg, err := f.unbox(ctx, s, value, c)
+	if err != nil {
+		return nil, err
+	}
+	return f.box(ctx, s, dst, msg, c)
+}
+
 // unbox returns what is in a sealed value, until the next call.
 func (f *Fields) unbox(ctx context.Context, s *fieldsScratch, value []byte, c Context) ([]byte, error) {
-	text, ok := bytes.CutPrefix(value[1:len(value)-1], []byte(FieldPrefix))
-	if !ok { // an escape in the prefix
+	if !s.decode(value) {
 		return nil, &FieldError{c.Path, ErrInvalid}
 	}
 	var err error
-	// No line breaks to skip: the scan has found the string without any.
-	if s.box, err = base64.RawURLEncoding.Strict().AppendDecode(s.box[:0], text); err != nil {
-		return nil, &FieldError{c.Path, ErrInvalid}
-	}
 	if e := f.cfg.Envelope; e != nil {
 		s.msg, err = e.Open(ctx, s.msg[:0], s.box, c)
 	} else {
@@ -294,6 +364,18 @@ func (f *Fields) unbox(ctx context.Context, s *fieldsScratch, value []byte, c Co
 		return nil, &FieldError{c.Path, ErrInvalid}
 	}
 	return s.msg, nil
+}
+
+// decode puts the box in a sealed value into s.box.
+func (s *fieldsScratch) decode(value []byte) bool {
+	text, ok := bytes.CutPrefix(value[1:len(value)-1], []byte(FieldPrefix))
+	if !ok { // an escape in the prefix
+		return false
+	}
+	var err error
+	// No line breaks to skip: the scan has found the string without any.
+	s.box, err = base64.RawURLEncoding.Strict().AppendDecode(s.box[:0], text)
+	return err == nil
 }
 
 // looksSealed reports whether a value is a string that begins with FieldPrefix.

@@ -276,6 +276,108 @@ func TestWhatIsSealedAlreadyOrNotSealedIsRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
+func TestSealedFieldsFollowANewKey(t *testing.T) {
+	const doc = `{"a":"x","m":[{"c":1},{"c":{"d":[2]}}],"b":true}`
+	old, newer := numbered(1), numbered(2)
+	for kind, envelope := range map[string]bool{"Keyring": false, "Envelope": true} {
+		ring := ringOf(t, old, newer)
+		cfg := seal.FieldsConfig{Keyring: ring}
+		if envelope {
+			cfg = seal.FieldsConfig{Envelope: envelopeOf(t, seal.NewRingKEK(ring), seal.EnvelopeConfig{})}
+		}
+		f := fieldsOf(t, cfg, "/a", "/m/*/c")
+		needs := func(when, doc string, want bool) {
+			t.Helper()
+			if got, err := f.NeedsReseal([]byte(doc)); err != nil || got != want {
+				t.Errorf("%s, %s: NeedsReseal says %v, %v", kind, when, got, err)
+			}
+		}
+		sealed := sealDoc(t, f, doc)
+		needs("before", sealed, false)
+		if err := ring.Promote(newer.ID()); err != nil {
+			t.Fatal(err)
+		}
+		needs("after the promotion", sealed, true)
+		out, err := f.Reseal(t.Context(), []byte("doc: "), []byte(sealed), row)
+		if err != nil || !strings.HasPrefix(string(out), `doc: {"a":"`+seal.FieldPrefix) || !strings.HasSuffix(string(out), `,"b":true}`) {
+			t.Fatalf("%s: %s, %v", kind, out, err)
+		}
+		resealed := string(out[len("doc: "):])
+		needs("resealed", resealed, false)
+		// One value that was left is enough.
+		var values struct{ A, B any }
+		if err := json.Unmarshal([]byte(sealed), &values); err != nil {
+			t.Fatal(err)
+		}
+		needs("one value is old", fmt.Sprintf(`{"a":%q,%s`, values.A, resealed[strings.Index(resealed, `"m":`):]), true)
+		if err := ring.Retire(old.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if back, err := f.Open(t.Context(), nil, []byte(resealed), row); err != nil || string(back) != doc {
+			t.Errorf("%s: %s, %v", kind, back, err)
+		}
+		there := row
+		there.Subject = "chat-8"
+		if out, err := f.Reseal(t.Context(), nil, []byte(resealed), there); out != nil || !errors.Is(err, seal.ErrInvalid) {
+			t.Errorf("%s: resealed out of another place: %s, %v", kind, out, err)
+		}
+	}
+}
+
+func TestResealingVouchesForNothingThatWasNotSealed(t *testing.T) {
+	strict, lax := fieldsOf(t, seal.FieldsConfig{}, "/a", "/b"), fieldsOf(t, seal.FieldsConfig{InsecureAllowPlain: true}, "/a", "/b")
+	sealed := sealDoc(t, strict, `{"a":1,"b":2}`)
+	half := sealed[:strings.Index(sealed, `,"b"`)] + `,"b":2}`
+	if out, err := lax.Reseal(t.Context(), nil, []byte(half), row); err != nil || !strings.HasSuffix(string(out), `,"b":2}`) {
+		t.Errorf("%s, %v; want b as it is", out, err)
+	}
+	if got, err := lax.NeedsReseal([]byte(half)); got || err != nil {
+		t.Error(got, err)
+	}
+	var where *seal.FieldError
+	if _, err := strict.NeedsReseal([]byte(half)); !errors.Is(err, seal.ErrNotSealed) || !errors.As(err, &where) || where.Pointer != "/b" {
+		t.Error(err)
+	}
+	if out, err := strict.Reseal(t.Context(), nil, []byte(half), row); out != nil || !errors.Is(err, seal.ErrNotSealed) {
+		t.Errorf("%s, %v", out, err)
+	}
+	for _, f := range []*seal.Fields{strict, fieldsOf(t, seal.FieldsConfig{Envelope: envelopeOf(t, newService(t), seal.EnvelopeConfig{})}, "/a", "/b")} {
+		for _, bad := range []string{`{"a":"` + seal.FieldPrefix + `AAAA","b":1}`, `{"a":"` + seal.FieldPrefix + `?","b":1}`, `{"a":"\u006dantlet-field-v1_AAAA","b":1}`} {
+			if got, err := f.NeedsReseal([]byte(bad)); got || !errors.Is(err, seal.ErrInvalid) || !errors.As(err, &where) || where.Pointer != "/a" {
+				t.Errorf("%s: %v, %v", bad, got, err)
+			}
+		}
+		if _, err := f.NeedsReseal([]byte(`{"a":1}`)); !errors.Is(err, seal.ErrMissing) {
+			t.Error(err)
+		}
+		if _, err := f.NeedsReseal([]byte(`{"a":1,}`)); !errors.Is(err, seal.ErrDocument) {
+			t.Error(err)
+		}
+	}
+	for _, none := range []*seal.Fields{nil, new(seal.Fields)} {
+		if _, err := none.NeedsReseal([]byte(`{}`)); err != seal.ErrNoPrimary {
+			t.Error(err)
+		}
+		if _, err := none.Reseal(t.Context(), nil, []byte(`{}`), row); err != seal.ErrNoPrimary {
+			t.Error(err)
+		}
+	}
+}
+
+func TestADocumentThatDoesNotOpenLeavesNoPlainTextBehind(t *testing.T) {
+	f := fieldsOf(t, seal.FieldsConfig{}, "/a", "/b")
+	sealed := []byte(sealDoc(t, f, `{"a":"the first value","b":"the second"}`))
+	sealed[len(sealed)-20] ^= 1
+	buf := []byte("doc: ")
+	buf = append(make([]byte, 0, 1000), buf...)
+	if out, err := f.Open(t.Context(), buf, sealed, row); out != nil || !errors.Is(err, seal.ErrInvalid) {
+		t.Fatalf("%s, %v", out, err)
+	}
+	if all := buf[:cap(buf)]; bytes.Contains(all, []byte("first")) || !bytes.HasPrefix(all, []byte("doc: ")) {
+		t.Errorf("%q", all)
+	}
+}
+
 func TestDocumentsThatTwoReadersWouldReadDifferentlyAreRefused(t *testing.T) {
 	f := fieldsOf(t, seal.FieldsConfig{AllowMissing: true, InsecureAllowPlain: true, MaxBytes: 1000, MaxFields: 3, MaxDepth: 4}, "/a", "/m/*")
 	for name, doc := range map[string]string{
