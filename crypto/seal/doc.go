@@ -35,7 +35,8 @@
 // In this order, and each step everywhere before the next one begins. Then no process ever meets a box whose key it does
 // not have:
 //
-//  1. Add the new key to the ring of every process. It opens, nothing is sealed under it yet.
+//  1. Add the new key to the ring of every process. It opens, nothing is sealed under it yet. Processes that share a file follow it with
+//     WatchFile; that all of them have the key shows when their health endpoints show the same Keys.
 //  2. Promote it. From here on new boxes are under the new key; the old one still opens.
 //  3. Wait for the streams that were begun before that, which end under the old key. Reseal what is stored (NeedsReseal tells what is left),
 //     and copy streams through NewReader and NewWriter.

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,16 +24,24 @@ const maxKeyringFile = 4 << 20
 // as many lines of keys must follow: a copy that was cut short is not taken for a smaller ring. The error never shows a key. If
 // there is no file it wraps fs.ErrNotExist.
 func ReadKeyringFile(path string) (*Keyring, error) {
+	k, _, err := readKeyringFile(path, [sha256.Size]byte{})
+	return k, err
+}
+
+// readKeyringFile returns the Keyring in a file, and the SHA-256 of what it read. If that is known already the Keyring is nil.
+func readKeyringFile(path string, known [sha256.Size]byte) (k *Keyring, sum [sha256.Size]byte, err error) {
 	data, _, err := privatefile.Read(path, maxKeyringFile, nil)
 	if err != nil {
-		return nil, aboutFile(path, err)
+		return nil, sum, aboutFile(path, err)
 	}
 	defer clear(data)
-	k, err := decodeKeyringFile(string(data))
-	if err != nil {
-		return nil, aboutFile(path, err)
+	if sum = sha256.Sum256(data); sum == known {
+		return nil, sum, nil
 	}
-	return k, nil
+	if k, err = decodeKeyringFile(string(data)); err != nil {
+		return nil, sum, aboutFile(path, err)
+	}
+	return k, sum, nil
 }
 
 const fileLine = "# mantlet seal keyring of "
@@ -115,7 +124,12 @@ func (k *Keyring) ReloadFile(path string) error {
 	if err != nil {
 		return err
 	}
-	err = k.change(func(r *ring) error {
+	return k.follow(path, fresh)
+}
+
+// follow makes the Keyring what the one of its file is.
+func (k *Keyring) follow(path string, fresh *Keyring) error {
+	err := k.change(func(r *ring) error {
 		next := fresh.load()
 		for id, e := range r.keys {
 			switch now := next.keys[id]; {
