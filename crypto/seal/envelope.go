@@ -34,8 +34,8 @@ type EnvelopeConfig struct {
 
 	// MaxAge is how long a data key seals. It is also how long sealing goes on while the KEK is down: from half of it on a new
 	// key is fetched in the background, so at least the other half is left for an outage. And it is how long a KEK that was withdrawn is
-	// still in use. Zero means 1 hour, which is our choice: the AWS Encryption SDK has no default and asks for the shortest time
-	// that serves.
+	// still in use. At least a second: a key that is too old when it comes would be fetched without end. Zero means 1 hour, which is our
+	// choice: the AWS Encryption SDK has no default and asks for the shortest time that serves.
 	MaxAge time.Duration
 	// MaxMessages is how many messages a data key seals, a stream counting as one: what is lost with one key. Zero means 2^20, some 500 a
 	// second between two fetches. At most 2^32, which is the limit of the AWS Encryption SDK (the format itself could do 2^80).
@@ -48,7 +48,8 @@ type EnvelopeConfig struct {
 	// 1000, negative none.
 	CacheKeys int
 	// CacheAge is how long an unwrapped key is kept, from the time it was unwrapped: how long boxes under it open while the KEK is
-	// down, or after it was withdrawn. Zero means MaxAge.
+	// down, or after it was withdrawn. A box whose data key was not unwrapped within CacheAge before an outage, by this process, does not
+	// open until it is over: with the defaults, what nobody has opened or sealed for an hour. Zero means MaxAge.
 	CacheAge time.Duration
 
 	// Timeout is how long one call of a KEK may take, and how long a caller waits for its turn. Zero means 10 seconds, 30 times
@@ -73,6 +74,9 @@ const (
 // one do nothing (ErrClosed).
 //
 // Whoever opens needs the KEK and nothing else. The Context is mandatory, as for a Keyring.
+//
+// It does not replace a Keyring everywhere: Index and package backup need one, and package shred needs one or a type with the same methods.
+// An application that uses them keeps a Keyring beside its Envelope.
 type Envelope struct{ in func() *envelope } // a function for the same reason as that of Key
 
 // NewEnvelope makes an Envelope. It calls no KEK yet. The error lists everything that is wrong with cfg.
@@ -106,6 +110,8 @@ func NewEnvelope(cfg EnvelopeConfig) (*Envelope, error) {
 		switch {
 		case *d.value < 0:
 			fault("%s %v is negative", d.name, *d.value)
+		case d.name == "MaxAge" && *d.value > 0 && *d.value < time.Second:
+			fault("MaxAge %v is less than a second", *d.value)
 		case *d.value == 0:
 			*d.value = d.def
 		}

@@ -1337,3 +1337,54 @@ func TestWhoeverWaitsForHisTurnIsServedOrToldWhy(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A data key that is too old by the time it comes would be fetched again and again.
+func TestADataKeyLivesForASecondAtLeast(t *testing.T) {
+	for age, want := range map[time.Duration]bool{0: true, 1: false, time.Second - 1: false, time.Second: true} {
+		_, err := seal.NewEnvelope(seal.EnvelopeConfig{KEKs: []seal.NamedKEK{{Name: "kms", KEK: newService(t)}}, MaxAge: age})
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "MaxAge") {
+			t.Errorf("%v: %v", age, err)
+		}
+	}
+}
+
+func TestTheTimeToComeBackIsRoundedUpToWholeSeconds(t *testing.T) {
+	for after, want := range map[time.Duration]int64{0: 1, 1: 1, 999 * time.Millisecond: 1, time.Second: 1, time.Second + 1: 2, -time.Second: 1} {
+		if got := (&seal.KEKError{RetryAfter: after}).RetryAfterSeconds(); got != want {
+			t.Errorf("%v: %d, want %d", after, got, want)
+		}
+	}
+}
+
+// waiting is a context whose Done is called when a caller begins to wait for the KEK.
+type waiting struct {
+	context.Context
+	begin func()
+}
+
+func (w waiting) Done() <-chan struct{} {
+	w.begin()
+	return w.Context.Done()
+}
+
+// The KEK has answered, and before the caller gets the key the Envelope is closed.
+func TestAKeyThatComesWithTheEndOpensNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newService(t)
+		box := sealed(t, envelopeOf(t, s, seal.EnvelopeConfig{}), "x")
+		e := envelopeOf(t, s, seal.EnvelopeConfig{})
+		closed := false
+		ctx := waiting{t.Context(), func() {
+			synctest.Wait() // until the call has ended
+			if !closed {
+				closed = true
+				if err := e.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}}
+		if msg, err := e.Open(ctx, nil, box, here); msg != nil || err != seal.ErrClosed || !closed {
+			t.Errorf("%q, %v; closed: %v", msg, err, closed)
+		}
+	})
+}

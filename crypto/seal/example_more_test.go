@@ -34,7 +34,7 @@ func ExampleNewEnvelope() {
 	box, err := vault.Seal(ctx, nil, []byte("alice@example.com"), where)
 	var down *seal.KEKError
 	if errors.As(err, &down) {
-		fmt.Println("503, Retry-After:", down.RetryAfter)
+		fmt.Println("503, Retry-After:", down.RetryAfterSeconds())
 	}
 	msg, err := vault.Open(ctx, nil, box, where)
 	fmt.Printf("%s %v\n", msg, err)

@@ -39,10 +39,21 @@ var ErrUnavailable = errors.New("seal: key-encryption key unavailable")
 type KEKError struct {
 	// Name is that of the KEK.
 	Name string
-	// RetryAfter is how long to wait before a new attempt has a chance, a second at most; never zero. Servers send it with status 503.
+	// RetryAfter is how long to wait before a new attempt has a chance, a second at most; never zero. Servers send RetryAfterSeconds with
+	// status 503.
 	RetryAfter time.Duration
 	// Err is what the KEK said. It is for the log, not for clients.
 	Err error
+}
+
+// RetryAfterSeconds returns RetryAfter in whole seconds, rounded up and 1 at least: what the header Retry-After holds (RFC 9110 section
+// 10.2.3). Rounded down it would be 0, and clients would be back before there is a chance.
+func (e *KEKError) RetryAfterSeconds() int64 {
+	seconds := int64(e.RetryAfter / time.Second)
+	if e.RetryAfter%time.Second > 0 {
+		seconds++
+	}
+	return max(seconds, 1)
 }
 
 // Error returns ErrUnavailable's text, the KEK's name and Err's text.
