@@ -48,7 +48,7 @@ type Keyring struct {
 
 // New makes a Keyring. The error lists everything that is wrong with cfg, and never shows a key.
 func New(cfg Config) (*Keyring, error) {
-	errs := checkKeys("Config.Keys", cfg.Keys)
+	errs := checkKeys("Config.Keys", indexOf("Config.Keys"), cfg.Keys)
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 
 	k := &Keyring{forever: cfg.SkipExpiry}

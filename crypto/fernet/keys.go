@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
@@ -33,7 +34,7 @@ func ParseKeys(list string) ([]Key, error) {
 			keys = append(keys, key)
 		}
 	}
-	if errs := checkKeys("the list", keys); len(errs) > 0 {
+	if errs := checkKeys("the list", listPlace, keys); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	return keys, nil
@@ -90,7 +91,7 @@ func decodeKeyFile(data []byte) ([]Key, error) {
 		}
 		keys = append(keys, key)
 	}
-	return keys, errors.Join(checkKeys("the file", keys)...)
+	return keys, errors.Join(checkKeys("the file", lineNumber, keys)...)
 }
 
 // CreateKeyFile makes a key file of mode 0600 with one new key, which it returns. A file that exists is left as it is, and the error
@@ -107,10 +108,14 @@ func CreateKeyFile(path string) (Key, error) {
 
 // ReplaceKeyFile puts a key file with these keys, newest first, in the place of the one at path, if there is one, in one step: a reader sees
 // the old or the new one whole, and so does a machine that loses power. It refuses keys that [New] would refuse. Whoever rotates
-// reads, changes and replaces; two who do so at once would lose a key.
+// reads, changes and replaces; two who do so at once would lose a key. What a process that was killed here has left beside the file, named
+// like it with a dot in front and ".<number>.tmp" behind, holds keys too; it is removed first, if it is older than a minute.
 func ReplaceKeyFile(path string, keys []Key) error {
-	if errs := checkKeys("the list", keys); len(errs) > 0 {
+	if errs := checkKeys("the list", indexOf("keys"), keys); len(errs) > 0 {
 		return errors.Join(errs...)
+	}
+	if err := privatefile.RemoveLeftovers(path, time.Now()); err != nil { // first, so that a key that was taken out is gone
+		return fmt.Errorf("fernet: key file %s: %w", path, err)
 	}
 	data := encodeKeyFile(keys)
 	defer clear(data)
@@ -128,21 +133,28 @@ func encodeKeyFile(keys []Key) []byte {
 	return data
 }
 
-// checkKeys says why keys are no ring; name is that of the list.
-func checkKeys(name string, keys []Key) (errs []error) {
-	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+name+format, args...)) }
+// checkKeys says why keys are no ring; name is that of the list, and place says where key i is in it, in the words of whoever made it.
+func checkKeys(name string, place func(i int) string, keys []Key) (errs []error) {
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fernet: "+format, args...)) }
 	if len(keys) == 0 {
-		refuse(" is empty: at least one key is needed")
+		refuse("%s is empty: at least one key is needed", name)
 	}
 	if len(keys) > MaxKeys {
-		refuse(" has %d keys, more than MaxKeys (%d)", len(keys), MaxKeys)
+		refuse("%s has %d keys, more than MaxKeys (%d)", name, len(keys), MaxKeys)
 	}
 	for i, key := range keys {
 		if key.secret == nil {
-			refuse("[%d] is the zero Key", i)
+			refuse("%s is the zero Key", place(i))
 		} else if j := slices.IndexFunc(keys[:i], key.Equal); j >= 0 {
-			refuse("[%d] is the same key as %s[%d]", i, name, j)
+			refuse("%s is the same key as %s", place(i), place(j))
 		}
 	}
 	return errs
+}
+
+func lineNumber(i int) string { return fmt.Sprintf("line %d", i+1) }
+func listPlace(i int) string  { return fmt.Sprintf("place %d of the list", i+1) }
+
+func indexOf(name string) func(i int) string {
+	return func(i int) string { return fmt.Sprintf("%s[%d]", name, i) }
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/fernet"
 )
@@ -186,5 +187,38 @@ func TestAKeyFileIsReadStrictly(t *testing.T) {
 	refused("a folder that all may write to")
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAKeyThatIsThereTwiceIsNamedAsPeopleCount(t *testing.T) {
+	keys, x := newKeys(2)
+	path := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(path, []byte(x[0]+"\n"+x[0]+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, inFile := fernet.ReadKeyFile(path)
+	_, inList := fernet.ParseKeys(x[0] + "," + x[1] + "," + x[1])
+	for want, err := range map[string]error{
+		"line 2 is the same key as line 1":                           inFile,
+		"place 3 of the list is the same key as place 2 of the list": inList,
+		"keys[1] is the same key as keys[0]":                         fernet.ReplaceKeyFile(path, []fernet.Key{keys[0], keys[0]}),
+	} {
+		if err == nil || !strings.HasSuffix(err.Error(), "fernet: "+want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
+}
+
+// As after kill -9 in the middle of a write.
+func TestAKeyThatWasTakenOutIsInNoFileThatAKilledWriterLeft(t *testing.T) {
+	dir := t.TempDir()
+	path, left := filepath.Join(dir, "keys"), filepath.Join(dir, ".keys.1234567.tmp")
+	keys, x := newKeys(2)
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.WriteFile(left, []byte(x[1]+"\n"), 0o600), os.Chtimes(left, hourAgo, hourAgo), fernet.ReplaceKeyFile(path, keys[:1])); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("%v, %v; want the key file alone", files, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/mantlet-go/mantlet/internal/privatefile"
 )
@@ -92,8 +93,9 @@ func CreateKeyringFile(path string, k *Keyring) error {
 
 // UpdateKeyringFile reads the Keyring of a file, has change change it, and puts a new file in the place of the old one, without its
 // comments, if change returns nil: readers see the one or the other whole, also after a power cut. Writers wait for each other, until
-// ctx ends, by a lock on a file beside it, named like it with ".lock" appended (on Windows and Plan 9 only you can see to that). So
-// a key is replaced in steps:
+// ctx ends, by a lock on a file beside it, named like it with ".lock" appended (on Windows and Plan 9 only you can see to that). What a
+// writer that was killed has left beside the file, named like it with a dot in front and ".<number>.tmp" behind, holds keys too; it is removed
+// first, if it is older than a minute. So a key is replaced in steps:
 //
 //	err := seal.UpdateKeyringFile(ctx, path, func(ring *seal.Keyring) error { return ring.Add(seal.GenerateKey(), time.Now()) })
 //
@@ -104,6 +106,10 @@ func UpdateKeyringFile(ctx context.Context, path string, change func(*Keyring) e
 		return aboutFile(path+".lock", err)
 	}
 	defer unlock()
+	// Before the change, so that nobody believes a key destroyed that is left in such a file.
+	if err := privatefile.RemoveLeftovers(path, time.Now()); err != nil {
+		return aboutFile(path, err)
+	}
 	k, err := ReadKeyringFile(path)
 	if err != nil {
 		return err

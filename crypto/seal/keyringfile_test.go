@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
 	"github.com/mantlet-go/mantlet/internal/privatefile"
@@ -155,6 +156,36 @@ func TestAFileFromBeforeAPromotionOrRetirementIsTaken(t *testing.T) { // as the 
 	}
 	if err := ring.ReloadFile(path); err != nil || ring.Primary() != old.ID() {
 		t.Errorf("%v, primary %v", err, ring.Primary())
+	}
+}
+
+// As after kill -9 in the middle of a write. What is in such a file would outlive the key.
+func TestADestroyedKeyIsInNoFileThatAKilledWriterLeft(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ring")
+	old := numbered(1)
+	if err := seal.CreateKeyringFile(path, ringOf(t, numbered(2), old)); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, ".ring.1234567.tmp")
+	hourAgo := time.Now().Add(-time.Hour)
+	text, err := os.ReadFile(path)
+	if err = errors.Join(err, os.WriteFile(left, text, 0o600), os.Chtimes(left, hourAgo, hourAgo)); err != nil {
+		t.Fatal(err)
+	}
+	if err := seal.UpdateKeyringFile(t.Context(), path, func(r *seal.Keyring) error {
+		return errors.Join(r.Retire(old.ID()), r.Destroy(old.ID()))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if data, err := os.ReadFile(filepath.Join(dir, f.Name())); err != nil || bytes.Contains(data, []byte(old.Reveal())) {
+			t.Errorf("%s has the key still, %v", f.Name(), err)
+		}
 	}
 }
 

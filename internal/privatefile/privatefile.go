@@ -17,7 +17,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // errReplaced means that the file that was looked at is not the one that was read.
@@ -135,6 +137,7 @@ func check(readers Readers, path string, info fs.FileInfo) error {
 
 // Replace puts a new file of mode 0600 in the place of the named one, so that a reader, and a machine that loses power, sees the
 // one or the other whole. The directory must exist. After an error the old file is there still, unless the error says that the new one is.
+// A process that is killed in the middle leaves a second file of the secret behind: see [RemoveLeftovers].
 func Replace(path string, data []byte) error {
 	return place(path, data, os.Rename)
 }
@@ -148,6 +151,40 @@ func Create(path string, data []byte) error {
 		_ = os.Remove(temporary) // a second name of the file, private as the first
 		return nil
 	})
+}
+
+// LeftoverAge is how old a file must be for [RemoveLeftovers]: far longer than a write takes.
+const LeftoverAge = time.Minute
+
+// RemoveLeftovers removes the files that a process has left beside path which was killed in the middle of [Replace] or [Create]: they hold
+// the secret, or an older one. It takes those of its own pattern, .<name>.<digits>.tmp, that were last changed before now by [LeftoverAge] or
+// more, and leaves what fails [Check]: another user may have put it into a sticky directory. A writer that is still at work after that long
+// gets an error and has written nothing. Call it when the directory is yours to write, best with the lock held.
+func RemoveLeftovers(path string, now time.Time) error {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "."+name+".")
+		if number, ok2 := strings.CutSuffix(number, ".tmp"); !ok || !ok2 || number == "" || strings.Trim(number, "0123456789") != "" {
+			continue
+		}
+		leftover := filepath.Join(dir, e.Name())
+		info, err := os.Lstat(leftover)
+		if err != nil || now.Sub(info.ModTime()) < LeftoverAge || Check(leftover, info) != nil {
+			continue // gone meanwhile, or in use, or not ours
+		}
+		if err := os.Remove(leftover); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("has a leftover that may hold secrets: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Variables for tests.

@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func must(t *testing.T, err error) {
@@ -123,6 +125,75 @@ func TestAWriteIsWholeOrNotThere(t *testing.T) {
 	must(t, err)
 	if len(list) != 2 {
 		t.Errorf("%v; want nothing but the file and the folder", list)
+	}
+}
+
+func TestWhatAKilledWriterLeftIsRemovedAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keys")
+	now := time.Now()
+	make := func(name string, age time.Duration) {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600))
+		must(t, os.Chtimes(filepath.Join(dir, name), now, now.Add(-age)))
+	}
+	make("keys", time.Hour)
+	make(".keys.123.tmp", time.Hour)
+	make(".keys.4.tmp", LeftoverAge)
+	kept := []string{"keys", ".keys.1.tmp", ".keys.tmp", ".keys..tmp", ".keys.12a.tmp", ".keys.old.5.tmp", ".other.5.tmp", "keys.5.tmp", ".keys.5.tmp~", ".keys.lock"}
+	make(".keys.1.tmp", LeftoverAge-time.Second)
+	for _, name := range kept[2:] {
+		make(name, time.Hour)
+	}
+	must(t, os.Mkdir(filepath.Join(dir, ".keys.6.tmp"), 0o700))
+	must(t, os.Chtimes(filepath.Join(dir, ".keys.6.tmp"), now, now.Add(-time.Hour)))
+	kept = append(kept, ".keys.6.tmp")
+	if runtime.GOOS != "windows" {
+		make(".keys.7.tmp", time.Hour)
+		must(t, os.Chmod(filepath.Join(dir, ".keys.7.tmp"), 0o644)) // Replace never makes such a file
+		must(t, os.Symlink("keys", filepath.Join(dir, ".keys.8.tmp")))
+		kept = append(kept, ".keys.7.tmp", ".keys.8.tmp")
+	}
+	must(t, RemoveLeftovers(path, now))
+	var got []string
+	list, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range list {
+		got = append(got, e.Name())
+	}
+	slices.Sort(kept)
+	if !slices.Equal(got, kept) {
+		t.Errorf("left are\n%q, want\n%q", got, kept)
+	}
+	if err := RemoveLeftovers(filepath.Join(dir, "none", "keys"), now); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	t.Chdir(dir)
+	make(".keys.9.tmp", time.Hour)
+	must(t, RemoveLeftovers("keys", now))
+	if _, err := os.Lstat(".keys.9.tmp"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("by a name without a directory: %v", err)
+	}
+}
+
+// The names that are looked for are those that are made.
+func TestALeftoverOfReplaceIsFound(t *testing.T) {
+	plain := sync
+	t.Cleanup(func() { sync = plain })
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keys")
+	left := ""
+	sync = func(f *os.File) error {
+		if info, err := f.Stat(); err == nil && !info.IsDir() {
+			left = f.Name() + ".copy" // what a kill at this moment would leave
+			must(t, os.Link(f.Name(), left))
+		}
+		return plain(f)
+	}
+	must(t, Replace(path, []byte("new")))
+	must(t, os.Rename(left, strings.TrimSuffix(left, ".copy")))
+	must(t, RemoveLeftovers(path, time.Now().Add(LeftoverAge)))
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
 	}
 }
 
