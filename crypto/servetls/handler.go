@@ -54,8 +54,11 @@ func (h HSTS) header() (string, error) {
 	case age%time.Second != 0:
 		refuse("Config.HSTS.MaxAge is %v: it counts whole seconds", h.MaxAge)
 	}
-	if h.Preload && (!h.IncludeSubDomains || age < DefaultMaxAge) {
-		refuse("Config.HSTS.Preload requires IncludeSubDomains and a MaxAge of at least %v, not %v", DefaultMaxAge, age)
+	if h.Preload && !h.IncludeSubDomains {
+		refuse("Config.HSTS.Preload requires IncludeSubDomains, which is not set")
+	}
+	if h.Preload && age < DefaultMaxAge {
+		refuse("Config.HSTS.Preload requires a MaxAge of at least %v, not %v", DefaultMaxAge, age)
 	}
 	value := "max-age=" + strconv.FormatInt(int64(age/time.Second), 10)
 	if h.IncludeSubDomains {

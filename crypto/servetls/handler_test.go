@@ -15,6 +15,23 @@ import (
 	"github.com/mantlet-go/mantlet/crypto/servetls"
 )
 
+func TestPreloadingSaysWhatItLacksAndNothingElse(t *testing.T) {
+	const lacksSub, lacksAge = "Preload requires IncludeSubDomains, which is not set", "Preload requires a MaxAge of at least 8760h0m0s, not 1h0m0s"
+	for _, c := range []struct {
+		hsts     servetls.HSTS
+		sub, age bool
+	}{
+		{servetls.HSTS{Preload: true}, true, false},
+		{servetls.HSTS{Preload: true, IncludeSubDomains: true, MaxAge: time.Hour}, false, true},
+		{servetls.HSTS{Preload: true, MaxAge: time.Hour}, true, true},
+	} {
+		_, err := servetls.New(servetls.Config{Pairs: []servetls.Pair{{CertFile: "none", KeyFile: "none"}}, HSTS: c.hsts})
+		if err == nil || strings.Contains(err.Error(), lacksSub) != c.sub || strings.Contains(err.Error(), lacksAge) != c.age {
+			t.Errorf("%+v: %v", c.hsts, err)
+		}
+	}
+}
+
 func TestHSTSHasSafeDefaultsAndChecksPreloading(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	ca := newAuthority(t, "root", nil)

@@ -48,6 +48,20 @@ type RedirectConfig struct {
 
 // A Redirect is the handler of the plain HTTP port, which sends clients to HTTPS with a 308 (RFC 9110 section 15.4.9: they repeat method and
 // body). It is immutable and safe for concurrent use. The zero Redirect and a nil one redirect nobody.
+//
+// A request that carries a credential is refused with [ErrCredentials] and not redirected, unless
+// [RedirectConfig.InsecureRedirectCredentials] is set. What counts as one:
+//
+//   - a header Authorization, Proxy-Authorization, X-Api-Key, Api-Key or X-Goog-Api-Key, whatever it holds, or one of
+//     [RedirectConfig.CredentialHeaders];
+//   - a parameter of the query named key, api_key, api-key, apikey, access_token or subscription-key, or one of
+//     [RedirectConfig.CredentialParams];
+//   - in Sec-WebSocket-Protocol, a protocol that begins with openai-insecure-api-key. or base64url.bearer.authorization.k8s.io.;
+//   - a user before the host in the URL.
+//
+// A cookie is none. Browsers send those that lack Secure without being asked, so refusing them would lock out every visitor who types the
+// name of a host he has been to before, and he could do nothing about it. Set Secure on yours: then they never come here, and HSTS ends the
+// visits themselves. For a port that no browser comes to put "Cookie" into CredentialHeaders.
 type Redirect struct {
 	hosts map[string]string // what follows https:// by name
 	acme  http.Handler
@@ -134,8 +148,7 @@ func hostname(hostport string) (name string, ok bool) {
 	return name, true
 }
 
-// credentials are the headers in which clients of inference services send keys. Cookies are not among them: browsers send those that lack
-// Secure without being asked, and HSTS ends it with the first visit.
+// credentials are the headers in which clients of inference services send keys. Cookies are not among them: see [Redirect].
 var credentials = []string{"Authorization", "Proxy-Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
 // credentialParams are the query parameters in which they do: those of Google, of Azure, and of RFC 6750 section 2.3.

@@ -182,6 +182,21 @@ func TestCredentialsOutsideOfTheUsualHeadersAreNotMadeToWork(t *testing.T) {
 	}
 }
 
+// The other headers that are counted are in the test above; this is the decision about the one that is not.
+func TestACookieIsRedirectedUnlessItIsSaidToBeACredential(t *testing.T) {
+	for _, headers := range [][]string{nil, {"cookie"}} {
+		rd, err := servetls.NewRedirect(servetls.RedirectConfig{Hosts: []string{"model.example"}, CredentialHeaders: headers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "http://model.example/", nil)
+		r.AddCookie(&http.Cookie{Name: "session", Value: "x"})
+		if to, err := rd.Target(r); (err == nil) != (headers == nil) || headers != nil && err != servetls.ErrCredentials {
+			t.Errorf("CredentialHeaders %q: %q, %v", headers, to, err)
+		}
+	}
+}
+
 func TestTheChallengeOfACMEIsExcepted(t *testing.T) {
 	acme := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "answer") })
 	rd := mustRedirect(t, servetls.RedirectConfig{Hosts: []string{"model.example"}, ACME: acme})
