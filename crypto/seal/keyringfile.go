@@ -157,7 +157,7 @@ func (k *Keyring) follow(path string, fresh *Keyring) error {
 // ErrRollback is wrapped in a *KeyError when a file to reload lacks a key of the ring, or has one alive that was destroyed. These are all the
 // rollbacks that it tells: a copy from before Promote or Retire holds the same keys, and its states could as well be a step that was taken
 // back. Whoever can write to the file can put such a copy there.
-var ErrRollback = errors.New("seal: the file lacks a key of the ring, or has one alive that was destroyed:")
+var ErrRollback = errors.New("seal: the file lacks a key that the ring has, or has one alive that was destroyed: key")
 
 // KeyringFromEnv reads a Keyring from the environment variable of that name, which holds the text of Keyring.Reveal; for one key that is
 // "primary - mantlet-seal-v1_...". Every process of the same user can read a process's environment, children inherit it, and crash
