@@ -81,7 +81,7 @@ type Set struct {
 	// changes while it is read is ErrChanged.
 	AppendOnly func(name string) bool
 	// Skip leaves files and directories out. It is asked before anything is looked at, so it is also the way past a symbolic link. Nil means
-	// none.
+	// none. It must not hide the marker of a shred.FileStore whose keys are taken (ErrSource).
 	Skip func(name string) bool
 }
 
@@ -89,20 +89,22 @@ type Set struct {
 type Report struct {
 	Label             string    `json:"label"`
 	Counter           uint64    `json:"counter"`
-	Time              time.Time `json:"time,omitzero"`         // of the backup
-	Key               seal.ID   `json:"key"`                   // that it is under
-	Dirs              int64     `json:"dirs"`                  //
-	Files             int64     `json:"files"`                 //
-	Bytes             int64     `json:"bytes"`                 // of content
-	Keys              []seal.ID `json:"keys"`                  // with a canary in the backup; Verify and Restore: that opened
-	Unavailable       []seal.ID `json:"unavailable,omitempty"` // whose canary did not open
-	Stores            int       `json:"stores,omitempty"`      // of subjects (shred.FileStore) in the backup
-	Tombstones        int       `json:"tombstones"`            // of Set.Tombstones
-	Applied           int       `json:"applied"`               // by Restore: how many subjects were alive in the backup and are shredded now
-	Checkpoint        bool      `json:"checkpoint"`            // the backup has one
-	CheckpointChecked bool      `json:"checkpoint_checked"`    // and it was checked
-	RolledBack        bool      `json:"rolled_back,omitempty"` // it is older than Guard.Newest, and that was allowed
-	Previous          string    `json:"previous,omitempty"`    // by Restore: where what was replaced is now
+	Time              time.Time `json:"time,omitzero"`              // of the backup
+	Key               seal.ID   `json:"key"`                        // that it is under
+	Dirs              int64     `json:"dirs"`                       //
+	Files             int64     `json:"files"`                      //
+	Bytes             int64     `json:"bytes"`                      // of content
+	Keys              []seal.ID `json:"keys"`                       // with a canary in the backup; Verify and Restore: that opened
+	Unavailable       []seal.ID `json:"unavailable,omitempty"`      // whose canary did not open
+	Stores            int       `json:"stores,omitempty"`           // of subjects (shred.FileStore) in the backup
+	Tombstones        int       `json:"tombstones"`                 // of Set.Tombstones
+	Applied           int       `json:"applied"`                    // by Restore: how many subjects were alive in the backup and are shredded now
+	StoresUnchecked   int       `json:"stores_unchecked,omitempty"` // by Restore: stores of which nothing tells who was shredded since the backup
+	Unburied          []string  `json:"unburied,omitempty"`         // by Restore with InsecureSkipTombstones: what tombstones were not applied, and why
+	Checkpoint        bool      `json:"checkpoint"`                 // the backup has one
+	CheckpointChecked bool      `json:"checkpoint_checked"`         // and it was checked
+	RolledBack        bool      `json:"rolled_back,omitempty"`      // it is older than Guard.Newest, and that was allowed
+	Previous          string    `json:"previous,omitempty"`         // by Restore: where what was replaced is now
 }
 
 // Safe makes, verifies and restores backups. It is safe for concurrent use. The zero Safe and a nil one refuse everything.
@@ -164,6 +166,12 @@ func (s *Safe) check(set *Set) error {
 	if len(set.Tombstones) > MaxTombstones {
 		errs = append(errs, fmt.Errorf("backup: Set.Tombstones has %d, more than %d", len(set.Tombstones), MaxTombstones))
 	}
+	for i, t := range set.Tombstones {
+		if _, err := shred.ParseTombstone([]byte(t.String())); err != nil {
+			errs = append(errs, fmt.Errorf("backup: Set.Tombstones[%d]: %w", i, err))
+			break // there may be very many
+		}
+	}
 	if len(set.Checkpoint) > MaxCheckpoint {
 		errs = append(errs, fmt.Errorf("backup: Set.Checkpoint has %d bytes, more than %d", len(set.Checkpoint), MaxCheckpoint))
 	}
@@ -179,12 +187,17 @@ func (s *Safe) WriteFile(ctx context.Context, name string, set Set) (report Repo
 	if dir == "" {
 		dir = "."
 	}
+	home, err := os.Stat(dir)
+	if err != nil {
+		return Report{}, err
+	}
 	f, err := os.CreateTemp(dir, "."+base+".*.tmp") // mode 0600
 	if err != nil {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, cleanUp(f.Name())) }()
-	if report, err = s.Write(ctx, f, set); err == nil {
+	b := &writer{home: home, own: [2]string{filepath.Base(f.Name()), base}}
+	if report, err = s.write(ctx, f, set, b); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -209,6 +222,10 @@ func cleanUp(name string) error {
 // Write writes a backup of set to w. After an error what was written is not usable, and readers notice. The error wraps ErrSource, ErrChanged
 // or seal.ErrFIPS, lists what is wrong with set, or comes from the files or from w.
 func (s *Safe) Write(ctx context.Context, w io.Writer, set Set) (Report, error) {
+	return s.write(ctx, w, set, &writer{})
+}
+
+func (s *Safe) write(ctx context.Context, w io.Writer, set Set, b *writer) (Report, error) {
 	if s == nil || s.cfg.Ring == nil {
 		return Report{}, errZero
 	}
@@ -219,7 +236,7 @@ func (s *Safe) Write(ctx context.Context, w io.Writer, set Set) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
-	b := &writer{s: s, ctx: ctx, set: &set, stream: stream, out: newFrameWriter(stream), buf: make([]byte, bufferSize)}
+	b.s, b.ctx, b.set, b.stream, b.out, b.buf = s, ctx, &set, stream, newFrameWriter(stream), make([]byte, bufferSize)
 	if err := b.header(); err != nil {
 		return Report{}, err
 	}
@@ -263,6 +280,9 @@ type writer struct {
 	stream *seal.Writer
 	out    *frameWriter
 	buf    []byte
+	stores []string    // the directories that are a shred.FileStore
+	home   fs.FileInfo // the directory that the backup itself is written to, if that is known
+	own    [2]string   // its names there, the temporary one first
 	report Report
 }
 
@@ -368,6 +388,15 @@ func (b *writer) dir(root *os.Root, inside, name string, info fs.FileInfo) error
 		return err
 	}
 	slices.Sort(names)
+	if slices.Contains(names, shred.FileStoreMarker) && !b.skip(name+"/"+shred.FileStoreMarker) {
+		b.stores = append(b.stores, name)
+	}
+	if b.home != nil && os.SameFile(opened, b.home) {
+		if !b.skip(name + "/" + b.own[1]) {
+			return refuse(name, "the backup would lie in what is backed up; write it elsewhere, or skip it (%s)", b.own[1])
+		}
+		names = slices.DeleteFunc(names, func(child string) bool { return child == b.own[0] })
+	}
 	for _, child := range names {
 		if b.skip(path.Join(name, child)) {
 			continue
@@ -404,6 +433,19 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 	if err := e.check(false); err != nil {
 		return refuse(name, "%w", err)
 	}
+	if store, ok := storeOf(name); ok && !slices.Contains(b.stores, store) {
+		return refuse(name, "it is of a store of subjects whose %s is missing or left out: a restore could not know who was shredded", shred.FileStoreMarker)
+	}
+	marker := path.Base(name) == shred.FileStoreMarker
+	if marker {
+		dir, err := root.Lstat(filepath.Dir(inside))
+		if err == nil {
+			err = checkMarker(info.Mode().Perm(), dir.Mode().Perm(), e.Size)
+		}
+		if err != nil {
+			return refuse(name, "%w", err)
+		}
+	}
 	if err := b.out.frame(kindFile, e, maxEntry); err != nil {
 		return err
 	}
@@ -436,7 +478,10 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	b.report.Files++
-	if path.Base(name) == shred.FileStoreMarker {
+	if marker {
+		if err := shred.CheckFileStoreMarker(b.buf[:e.Size]); err != nil {
+			return refuse(name, "%w", err)
+		}
 		b.report.Stores++
 	}
 	sum := hash.Sum(nil)

@@ -21,8 +21,9 @@
 // Half a restore. All is written beside the target, checked and synced, and then renamed. What was there is kept under another name.
 //
 // Old data that comes back. A counter lower than the newest known one is refused, unless Guard.AllowRollback says that it is meant. Who was
-// shredded (package shred) stays so: the tombstones in the backup, those of the live store that is replaced, and those of Target.Tombstones
-// are applied to what was staged, before anybody sees it.
+// shredded (package shred) stays so: the tombstones in the backup, those of the live stores that are replaced, and those of Target.Live and
+// Target.Tombstones are applied to what was staged, before anybody sees it, and once more when it is in its place. A backup with a store of
+// subjects is not restored where nothing tells who was shredded since; nor is one that has keys of subjects without the marker of their store.
 //
 // Hostile manifests, of somebody who has the key: names that are absolute, lead upwards, are too long, too deep, or not in the order in
 // which they are written; symbolic links, devices and special bits are in no backup, and refused as a source too.
@@ -34,6 +35,7 @@
 //   - What was withdrawn since the newest backup is back after its restore: an API key that was revoked, say. Tombstones are for subjects only.
 //     Withdraw it again, from the audit log, before anybody uses what was restored.
 //   - Owners, groups, hard links, extended attributes and holes in files are not kept. What is restored belongs to who restores.
+//   - What was replaced (Report.Previous) has the wrapped keys of whoever is shredded later: remove it when you do not need it any more.
 //   - The size of a backup tells how much is in it.
 //   - Whoever can delete backups can delete them, and only the counter of the newest one, kept elsewhere (a Ledger), tells that an old one is old.
 //   - The key of a backup must not be only in the backup. The keys that it needs neither: pass them in Config.Needs, and a drill tells.

@@ -85,6 +85,11 @@ func (h *header) check(label string) error {
 	case len(h.Checkpoint) > MaxCheckpoint:
 		return fmt.Errorf("its checkpoint has %d bytes, more than %d", len(h.Checkpoint), MaxCheckpoint)
 	}
+	for i := range h.Tombstones {
+		if _, err := shred.ParseTombstone([]byte(h.Tombstones[i].String())); err != nil {
+			return fmt.Errorf("its tombstone %d: %w", i, err)
+		}
+	}
 	return nil
 }
 

@@ -99,11 +99,21 @@ func (s *FileStore) counter() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", FileStoreMarker, err)
 	}
+	return parseMarker(data)
+}
+
+func parseMarker(data []byte) (counter uint64, err error) {
 	var m marker
 	if err := canonical.Unmarshal(bytes.TrimSuffix(data, []byte("\n")), &m); err != nil || m.Format != "mantlet-shred" || m.Version != 1 {
 		return 0, fmt.Errorf("%s: %w: not a file of format mantlet-shred version 1", FileStoreMarker, ErrUnreadable)
 	}
 	return min(m.Counter, maxCounter), nil
+}
+
+// CheckFileStoreMarker says whether NewFileStore takes the content of a marker. Otherwise the error is ErrUnreadable.
+func CheckFileStoreMarker(data []byte) error {
+	_, err := parseMarker(data)
+	return err
 }
 
 func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {

@@ -279,7 +279,7 @@ func (s *Subjects) Rewrap(ctx context.Context) (n int, err error) {
 	if !ok {
 		return 0, errors.New("shred: the Ring has no Reseal and NeedsReseal")
 	}
-	for r, err := range records(ctx, s.cfg.Store, false) {
+	for r, err := range Records(ctx, s.cfg.Store, Page{}) {
 		if err != nil {
 			return n, err
 		}

@@ -126,7 +126,7 @@ func (s *Subjects) Tombstones(ctx context.Context) iter.Seq2[Tombstone, error] {
 			yield(Tombstone{}, errZero)
 			return
 		}
-		for r, err := range records(ctx, s.cfg.Store, true) {
+		for r, err := range Records(ctx, s.cfg.Store, Page{Shredded: true}) {
 			if err != nil {
 				yield(Tombstone{}, err)
 				return
@@ -180,7 +180,7 @@ func Apply(ctx context.Context, store Store, tombstones []Tombstone) (applied in
 // CopyTombstones brings all tombstones of a store into another one: of the live store into one that was restored, or of a replica into
 // another. It returns how many subjects were not shredded in to before.
 func CopyTombstones(ctx context.Context, to, from Store) (applied int, err error) {
-	for r, err := range records(ctx, from, true) {
+	for r, err := range Records(ctx, from, Page{Shredded: true}) {
 		if err != nil {
 			return applied, err
 		}
@@ -225,10 +225,10 @@ func bury(ctx context.Context, store Store, gone Record) (r Record, fresh bool, 
 	return Record{}, false, err
 }
 
-// records lists a whole store.
-func records(ctx context.Context, store Store, shredded bool) iter.Seq2[Record, error] {
+// Records lists what a store has from p on, page by page. An error ends it.
+func Records(ctx context.Context, store Store, p Page) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		p := Page{Shredded: shredded}
+		p := p
 		for {
 			list, err := store.List(ctx, p)
 			if err != nil {

@@ -590,6 +590,7 @@ func (c *call) readTombstones() (all []shred.Tombstone, err error) {
 		return nil, err
 	}
 	defer f.Close()
+	all = []shred.Tombstone{} // of an empty file too: it says that there are none
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
@@ -658,8 +659,8 @@ func (c *call) report(r backup.Report) error {
 	if len(r.Unavailable) > 0 {
 		c.say("vault: what was restored needs keys that are in no ring here: %v", r.Unavailable)
 	}
-	if r.Stores > 0 && c.name == "restore" && r.Previous == "" && c.tombstones == "" && len(c.live) == 0 {
-		c.say("vault: who was shredded since the backup is alive again in what was restored: without -live, -tombstones or -replace nobody tells.")
+	for _, text := range r.Unburied {
+		c.say("vault: who was shredded since the backup may be alive again in what was restored: %s", clean(text))
 	}
 	if r.Checkpoint && !r.CheckpointChecked && c.name != "backup" {
 		c.say("vault: the backup has a checkpoint, and this vault cannot check it against the audit log.")
