@@ -42,7 +42,9 @@ func newTown(t *testing.T, names ...string) *town {
 	return w
 }
 
-func (w *town) in(t *testing.T, dir string) *shred.Subjects { return subjectsIn(t, dir, w.ring, w.alias) }
+func (w *town) in(t *testing.T, dir string) *shred.Subjects {
+	return subjectsIn(t, dir, w.ring, w.alias)
+}
 
 // alive says whether alice lives in what is in a directory.
 func (w *town) alive(t *testing.T, dir, name string) bool {
@@ -126,8 +128,10 @@ func TestTheStoreInWhatIsReplacedIsFoundWhateverItsName(t *testing.T) {
 
 func TestALiveStoreThatLostItsMarkerIsNotTakenForNone(t *testing.T) {
 	for name, damage := range map[string]func(dir string) error{
-		"lost":        func(dir string) error { return os.Remove(filepath.Join(dir, "subjects", shred.FileStoreMarker)) },
-		"not mounted": func(dir string) error { return errors.Join(os.RemoveAll(filepath.Join(dir, "subjects")), os.Mkdir(filepath.Join(dir, "subjects"), 0o700)) },
+		"lost": func(dir string) error { return os.Remove(filepath.Join(dir, "subjects", shred.FileStoreMarker)) },
+		"not mounted": func(dir string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(dir, "subjects")), os.Mkdir(filepath.Join(dir, "subjects"), 0o700))
+		},
 		"lost and renamed": func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "subjects", shred.FileStoreMarker)), os.Rename(filepath.Join(dir, "subjects"), filepath.Join(dir, "people")))
 		},
