@@ -29,7 +29,8 @@ type Config struct {
 	// Label names the series of backups: the deployment, say. One of another label does not open. 1 to 200 printable bytes. Required.
 	Label string
 	// Needs are the rings whose boxes are in what is backed up. Write puts a canary for each of their keys into the backup, and Verify
-	// opens each with one of them or with Ring. Nil means Ring alone.
+	// opens each with one of them or with Ring. A key that was retired or destroyed there since is no failure (Report.Retired). Nil means Ring
+	// alone.
 	Needs []*seal.Keyring
 	// CheckCheckpoint is shown the checkpoint of a backup that has one, by Verify and Restore, and returns an error if it contradicts what is
 	// known: if the live audit log is not a continuation of it, say. Nil means that it is not checked, and Report.CheckpointChecked is false.
@@ -95,7 +96,8 @@ type Report struct {
 	Files             int64     `json:"files"`                      //
 	Bytes             int64     `json:"bytes"`                      // of content
 	Keys              []seal.ID `json:"keys"`                       // with a canary in the backup; Verify and Restore: that opened
-	Unavailable       []seal.ID `json:"unavailable,omitempty"`      // whose canary did not open
+	Unavailable       []seal.ID `json:"unavailable,omitempty"`      // whose canary did not open: a failure of Verify
+	Retired           []seal.ID `json:"retired,omitempty"`          // by Verify and Restore: whose canary did not open since they were retired or destroyed in a ring here, which is no failure
 	Stores            int       `json:"stores,omitempty"`           // of subjects (shred.FileStore) in the backup
 	Tombstones        int       `json:"tombstones"`                 // of Set.Tombstones
 	Applied           int       `json:"applied"`                    // by Restore: how many subjects were alive in the backup and are shredded now
@@ -104,6 +106,7 @@ type Report struct {
 	Checkpoint        bool      `json:"checkpoint"`                 // the backup has one
 	CheckpointChecked bool      `json:"checkpoint_checked"`         // and it was checked
 	RolledBack        bool      `json:"rolled_back,omitempty"`      // it is older than Guard.Newest, and that was allowed
+	Vanished          []string  `json:"vanished,omitempty"`         // by Write: what was gone when it was to be read, temporary files say, the first 100 of it. What was renamed meanwhile may be in the backup under neither name
 	Previous          string    `json:"previous,omitempty"`         // by Restore: where what was replaced is now
 }
 
@@ -300,6 +303,9 @@ func (b *writer) header() error {
 			if err != nil {
 				return err
 			}
+			if len(h.Canaries) == maxCanaries {
+				return fmt.Errorf("backup: Config.Needs has more than %d keys", maxCanaries)
+			}
 			seen[key.ID] = true
 			h.Canaries = append(h.Canaries, box)
 			b.report.Keys = append(b.report.Keys, key.ID)
@@ -354,6 +360,9 @@ func (b *writer) visit(root *os.Root, inside, name string, info fs.FileInfo) err
 	if err := checkName(name); err != nil {
 		return refuse(name, "%w", err)
 	}
+	if bits := info.Mode() & (fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky); bits != 0 && !info.IsDir() {
+		return refuse(name, "it has special bits, which a backup does not keep: %v", info.Mode())
+	}
 	switch {
 	case info.Mode().IsRegular():
 		return b.file(root, inside, name, info)
@@ -404,7 +413,10 @@ func (b *writer) dir(root *os.Root, inside, name string, info fs.FileInfo) error
 		at := filepath.Join(inside, child)
 		info, err := root.Lstat(at)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a temporary file
+			if len(b.report.Vanished) < 100 {
+				b.report.Vanished = append(b.report.Vanished, name+"/"+child)
+			}
+			continue // a temporary file, mostly
 		}
 		if err != nil {
 			return err
@@ -474,7 +486,7 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 		return err
 	}
 	grown := after.Size() > e.Size
-	if changed := after.Size() != opened.Size() || !after.ModTime().Equal(opened.ModTime()); changed && (!grown || b.set.AppendOnly == nil || !b.set.AppendOnly(name)) {
+	if changed := after.Size() != opened.Size() || !after.ModTime().Equal(opened.ModTime()) || !changeTime(after).Equal(changeTime(opened)); changed && (!grown || b.set.AppendOnly == nil || !b.set.AppendOnly(name)) {
 		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	b.report.Files++

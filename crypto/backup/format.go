@@ -30,6 +30,8 @@ const (
 	// MaxCheckpoint is the longest checkpoint, in bytes.
 	MaxCheckpoint = 64 << 10
 
+	maxCanaries = 1000
+
 	maxPart   = 255 // of a name
 	maxDepth  = 100
 	maxLabel  = 200
@@ -80,6 +82,8 @@ func (h *header) check(label string) error {
 		return errors.New("its counter is zero or too large")
 	case !sane(h.Time):
 		return errors.New("its time cannot be")
+	case len(h.Canaries) > maxCanaries:
+		return fmt.Errorf("it has %d canaries, more than %d", len(h.Canaries), maxCanaries)
 	case len(h.Tombstones) > MaxTombstones:
 		return fmt.Errorf("it has %d tombstones, more than %d", len(h.Tombstones), MaxTombstones)
 	case len(h.Checkpoint) > MaxCheckpoint:

@@ -66,9 +66,9 @@ func (s *Safe) Verify(ctx context.Context, r io.Reader, g Guard) (Report, error)
 	}
 	b := &reader{s: s, ctx: ctx, guard: g}
 	if err := b.read(r, nothing{}); err != nil {
-		return b.report, errors.Join(append(b.failures, err)...)
+		return b.report, b.wrong(err)
 	}
-	return b.report, errors.Join(b.failures...)
+	return b.report, b.wrong(nil)
 }
 
 // Restore writes a backup to t.Dir, whole or not at all: everything is staged in a directory beside it, verified as Verify does and synced,
@@ -113,9 +113,9 @@ func (s *Safe) Restore(ctx context.Context, r io.Reader, t Target) (report Repor
 	to := &staging{root: root}
 	err = b.read(r, to)
 	if err = errors.Join(err, to.close()); err != nil {
-		return b.report, errors.Join(append(b.failures, err)...)
+		return b.report, b.wrong(err)
 	}
-	if err := errors.Join(b.failures...); err != nil {
+	if err := b.wrong(nil); err != nil {
 		return b.report, err
 	}
 	old := ""
@@ -202,7 +202,32 @@ type reader struct {
 	stores     []string // directories that are a shred.FileStore
 	tombstones []shred.Tombstone
 	failures   []error
+	more       map[error]int // of a kind, beyond maxFailures
 	report     Report
+}
+
+// maxFailures is how many failures are named.
+const maxFailures = 100
+
+// fail notes a failure with which it makes sense to go on.
+func (b *reader) fail(f *Failure) {
+	if len(b.failures) < maxFailures {
+		b.failures = append(b.failures, f)
+		return
+	}
+	if b.more == nil {
+		b.more = make(map[error]int)
+	}
+	b.more[f.Kind]++
+}
+
+// wrong joins all that is wrong, and err, which ended it.
+func (b *reader) wrong(err error) error {
+	all := slices.Clone(b.failures)
+	for kind, n := range b.more {
+		all = append(all, &Failure{kind, "", fmt.Errorf("and %d more", n)})
+	}
+	return errors.Join(append(all, err)...)
 }
 
 // counting counts what comes, and notices the end.
@@ -318,7 +343,7 @@ func (b *reader) header(h *header) error {
 	b.tombstones = h.Tombstones
 	if h.Counter < b.guard.Newest {
 		if b.report.RolledBack = b.guard.AllowRollback; !b.guard.AllowRollback {
-			b.failures = append(b.failures, &Failure{ErrOlder, "", fmt.Errorf("its counter is %d, and %d is known", h.Counter, b.guard.Newest)})
+			b.fail(&Failure{ErrOlder, "", fmt.Errorf("its counter is %d, and %d is known", h.Counter, b.guard.Newest)})
 		}
 	}
 	for _, box := range h.Canaries {
@@ -327,9 +352,13 @@ func (b *reader) header(h *header) error {
 			return invalid("", "a canary that is none")
 		}
 		if err := b.canary(box); err != nil {
+			if errors.Is(err, seal.ErrKeyDestroyed) || errors.Is(err, seal.ErrKeyDisabled) {
+				b.report.Retired = append(b.report.Retired, id)
+				continue
+			}
 			b.report.Unavailable = append(b.report.Unavailable, id)
 			if !b.restoring {
-				b.failures = append(b.failures, &Failure{ErrKeyUnavailable, id.String(), err})
+				b.fail(&Failure{ErrKeyUnavailable, id.String(), err})
 			}
 			continue
 		}
@@ -338,20 +367,30 @@ func (b *reader) header(h *header) error {
 	if b.report.Checkpoint && cfg.CheckCheckpoint != nil {
 		b.report.CheckpointChecked = true
 		if err := cfg.CheckCheckpoint(b.ctx, bytes.Clone(h.Checkpoint)); err != nil {
-			b.failures = append(b.failures, &Failure{ErrCheckpoint, "", err})
+			b.fail(&Failure{ErrCheckpoint, "", err})
 		}
 	}
 	return nil
 }
 
-// canary opens a canary with whatever ring has its key.
-func (b *reader) canary(box []byte) (err error) {
+// canary opens a canary with whatever ring has its key. The error is that of the ring that knows most of the key.
+func (b *reader) canary(box []byte) error {
+	var worst error
 	for _, ring := range append(slices.Clone(b.s.cfg.Needs), b.s.cfg.Ring) {
-		if _, err = ring.Open(nil, box, canaryPlace(b.s.cfg.Label)); err == nil {
+		_, err := ring.Open(nil, box, canaryPlace(b.s.cfg.Label))
+		if err == nil {
 			return nil
 		}
+		if worst == nil || telling(err) > telling(worst) {
+			worst = err
+		}
 	}
-	return err
+	return worst
+}
+
+func telling(err error) int {
+	kinds := []error{seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed}
+	return slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 func (b *reader) entry(e *entry, dir bool, to sink, buf []byte) error {
@@ -485,7 +524,7 @@ func (b *reader) file(e *entry, to sink, buf []byte) error {
 		}
 	}
 	if have := [sha256.Size]byte(hash.Sum(nil)); have != want {
-		b.failures = append(b.failures, &Failure{Kind: ErrHash, Name: e.Name})
+		b.fail(&Failure{Kind: ErrHash, Name: e.Name})
 	}
 	b.s.each(File{Name: e.Name, Mode: fs.FileMode(e.Mode), Time: e.Time, Size: e.Size, SHA256: want})
 	return to.fileDone(e)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 		return OK
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
-		c.say("vault: %s", clean(line))
+		c.say("vault: %s", line)
 	}
 	return code(err)
 }
@@ -79,11 +80,20 @@ func code(err error) int {
 		return Damaged
 	case is(backup.ErrKeyUnavailable, seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed):
 		return NoKey
-	case is(backup.ErrOlder, backup.ErrExists, backup.ErrSource, backup.ErrTombstones, seal.ErrKeyState, seal.ErrKeyExists, shred.ErrTombstone, fs.ErrExist):
+	case is(errRefused, backup.ErrOlder, backup.ErrExists, backup.ErrSource, backup.ErrTombstones, seal.ErrKeyState, seal.ErrKeyExists, shred.ErrTombstone, fs.ErrExist):
 		return Refused
 	}
 	return Failed
 }
+
+var errRefused = errors.New("refused")
+
+// refusedError is errRefused, with a text that says why.
+type refusedError struct{ error }
+
+func (refusedError) Is(target error) bool { return target == errRefused }
+
+func refused(err error) error { return refusedError{err} }
 
 // usageError is a fault of whoever typed the command.
 type usageError struct{ error }
@@ -332,7 +342,13 @@ func (c *call) helpOn(cmd *command, f *flag.FlagSet) {
 	w.Flush()
 }
 
-func (c *call) say(format string, args ...any) { fmt.Fprintf(c.cfg.Stderr, format+"\n", args...) }
+// say prints a line on standard error: the one place that does, so that neither a key that stands where a name should nor a name of control
+// characters gets out.
+func (c *call) say(format string, args ...any) {
+	fmt.Fprintln(c.cfg.Stderr, clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), "mantlet-seal-v1_[hidden]")))
+}
+
+var secrets = regexp.MustCompile(`mantlet-seal-v1_[^\s"]+`)
 
 // clean escapes what would do something to a terminal or look like another line.
 func clean(s string) string {

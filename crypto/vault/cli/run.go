@@ -120,8 +120,8 @@ func (c *call) input() (r io.Reader, size int64, done func() error, err error) {
 	return f, info.Size(), f.Close, nil
 }
 
-// output writes a file that is there only when all of it is.
-func (c *call) output(name string, replace bool, write func(io.Writer) error) (err error) {
+// output writes a file that is there only when all of it is. If it is to replace one of which old tells, it gets its mode and owner.
+func (c *call) output(name string, replace bool, old fs.FileInfo, write func(io.Writer) error) (err error) {
 	if name == "-" {
 		return write(c.cfg.Stdout)
 	}
@@ -141,7 +141,12 @@ func (c *call) output(name string, replace bool, write func(io.Writer) error) (e
 			err = errors.Join(err, e)
 		}
 	}()
-	if err = write(f); err == nil {
+	if err = write(f); err == nil && old != nil {
+		if err = own(f, old); err == nil { // before the mode, which it may take bits from
+			err = f.Chmod(old.Mode().Perm())
+		}
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -204,7 +209,7 @@ func (c *call) encrypt(ctx context.Context) error {
 		return err
 	}
 	c.begin(size)
-	err = c.output(c.out, c.force, seals(ctx, c, ring, in))
+	err = c.output(c.out, c.force, nil, seals(ctx, c, ring, in))
 	if err = errors.Join(err, done()); err != nil || !c.json {
 		return err
 	}
@@ -237,7 +242,7 @@ func (c *call) decrypt(ctx context.Context) error {
 	head := bufio.NewReaderSize(in, 1<<20)
 	start, _ := head.Peek(5)
 	key, _ := seal.IDOf(start)
-	err = c.output(c.out, c.force, func(w io.Writer) error {
+	err = c.output(c.out, c.force, nil, func(w io.Writer) error {
 		stream, err := ring.NewParallelReader(head, c.place, c.workers)
 		if err == nil {
 			err = c.move(ctx, w, stream)
@@ -330,6 +335,17 @@ func (c *call) reseal(ctx context.Context) error {
 }
 
 func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (v resealView, err error) {
+	// Of a link, only the link would be replaced, and the file that it leads to left under the old key.
+	at, err := os.Lstat(name)
+	if err != nil {
+		return v, err
+	}
+	if !at.Mode().IsRegular() {
+		return v, refused(fmt.Errorf("%s is not a regular file but %v; name the file itself", name, at.Mode()))
+	}
+	if n := links(at); n > 1 {
+		return v, refused(fmt.Errorf("%s has %d names (hard links), and the others would stay under the old key", name, n))
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return v, err
@@ -338,6 +354,9 @@ func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (
 	info, err := f.Stat()
 	if err != nil {
 		return v, err
+	}
+	if !os.SameFile(at, info) {
+		return v, fmt.Errorf("%s was replaced meanwhile", name)
 	}
 	in := bufio.NewReaderSize(f, 1<<20)
 	head, _ := in.Peek(5)
@@ -348,7 +367,7 @@ func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (
 	if err != nil {
 		return v, err
 	}
-	return v, c.output(name, true, seals(ctx, c, ring, stream))
+	return v, c.output(name, true, info, seals(ctx, c, ring, stream))
 }
 
 // safe opens the rings and the ledger.
@@ -491,6 +510,9 @@ func (c *call) guarded() (s *backup.Safe, ledger *backup.Ledger, f *os.File, g b
 	}
 	g = backup.Guard{Newest: c.newest, AllowRollback: c.rollback}
 	if ledger != nil {
+		if _, err := os.Lstat(c.ledger); err != nil { // a misspelled one would know of no backup
+			return nil, nil, nil, g, fmt.Errorf("ledger: %w; -newest N says what is known without one", err)
+		}
 		known, err := ledger.Load()
 		if err != nil {
 			return nil, nil, nil, g, err
@@ -519,7 +541,7 @@ func (c *call) verify(ctx context.Context) error {
 	if err != nil {
 		return c.failed(report, err)
 	}
-	if ledger != nil {
+	if ledger != nil && !report.RolledBack { // an old one that is whole says nothing of the newest
 		if err := ledger.Note(ctx, report.Counter, time.Now()); err != nil {
 			return err
 		}
@@ -658,6 +680,12 @@ func (c *call) report(r backup.Report) error {
 	c.bar.clear()
 	if len(r.Unavailable) > 0 {
 		c.say("vault: what was restored needs keys that are in no ring here: %v", r.Unavailable)
+	}
+	if len(r.Retired) > 0 {
+		c.say("vault: keys that were there when the backup was made are retired or destroyed: %v. What is under them does not open.", r.Retired)
+	}
+	if len(r.Vanished) > 0 {
+		c.say("vault: gone before it was read, and not in the backup: %s", clean(strings.Join(r.Vanished, ", ")))
 	}
 	for _, text := range r.Unburied {
 		c.say("vault: who was shredded since the backup may be alive again in what was restored: %s", clean(text))
