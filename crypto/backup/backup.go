@@ -148,6 +148,14 @@ func New(cfg Config) (*Safe, error) {
 	return &Safe{cfg}, nil
 }
 
+// Check lists what is wrong with set, as Write does before it looks at any file.
+func (s *Safe) Check(set Set) error {
+	if s == nil || s.cfg.Ring == nil {
+		return errZero
+	}
+	return s.check(&set)
+}
+
 func (s *Safe) check(set *Set) error {
 	var errs []error
 	if set.Counter == 0 || set.Counter > maxCount {

@@ -23,8 +23,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second one ends the process at once
+	// A second one does not end the process before what it has begun to write is removed. SIGHUP comes when a terminal is closed.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := cli.Main(ctx, cli.Config{}, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -27,6 +27,7 @@ const (
 	Damaged
 	Refused
 	NoKey
+	Interrupted = 130 // as a shell says of SIGINT
 )
 
 // Config is what [Main] takes from its program.
@@ -62,10 +63,67 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
+	n := code(err)
+	if ctx.Err() != nil && n == Failed {
+		if n = Interrupted; onlyEnded(err) {
+			err = errors.New("interrupted; nothing was left behind")
+		}
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
 		c.say("vault: %s", line)
 	}
-	return code(err)
+	if (c.json || slices.Contains(args, "-json") || slices.Contains(args, "--json")) && !c.printed && !c.print && c.out != "-" { // where something else is expected
+		_ = c.printJSON(errorView{errorText{n, kindOf(err), secrets.ReplaceAllString(err.Error(), hiddenKey)}})
+	}
+	return n
+}
+
+// onlyEnded says that nothing else went wrong than that a context ended.
+func onlyEnded(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !onlyEnded(err) })
+	case interface{ Unwrap() error }:
+		return onlyEnded(e.Unwrap())
+	}
+	return err == context.Canceled || err == context.DeadlineExceeded
+}
+
+// errorView is what -json shows of an error, unless there is a report to be shown.
+type errorView struct {
+	Error errorText `json:"error"`
+}
+
+type errorText struct {
+	Code int    `json:"code"` // the exit code
+	Kind string `json:"kind"` // a word that stays the same
+	Text string `json:"text"` // for people
+}
+
+// kinds are the words that -json has for errors, the first one that fits.
+var kinds = []struct {
+	err  error
+	kind string
+}{
+	{backup.ErrDecrypt, "decrypt"}, {backup.ErrTruncated, "truncated"}, {backup.ErrHash, "hash"}, {backup.ErrManifest, "manifest"}, {backup.ErrCheckpoint, "checkpoint"},
+	{backup.ErrKeyUnavailable, "key_unavailable"}, {backup.ErrOlder, "older"}, {backup.ErrExists, "exists"}, {backup.ErrSource, "source"}, {backup.ErrChanged, "changed"},
+	{backup.ErrTombstones, "tombstones"}, {shred.ErrTombstone, "tombstone"}, {seal.ErrTruncated, "truncated"}, {seal.ErrInvalid, "decrypt"},
+	{seal.ErrUnknownKey, "key_unavailable"}, {seal.ErrKeyDisabled, "key_unavailable"}, {seal.ErrKeyDestroyed, "key_unavailable"},
+	{seal.ErrKeyState, "key_state"}, {seal.ErrKeyExists, "key_exists"}, {errNoRing, "no_key"}, {fs.ErrExist, "exists"}, {errRefused, "refused"},
+}
+
+func kindOf(err error) string {
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.kind
+		}
+	}
+	switch code(err) {
+	case Usage:
+		return "usage"
+	default:
+		return "failed"
+	}
 }
 
 func code(err error) int {
@@ -78,7 +136,7 @@ func code(err error) int {
 		return Usage
 	case is(backup.ErrDecrypt, backup.ErrTruncated, backup.ErrHash, backup.ErrManifest, backup.ErrCheckpoint, seal.ErrInvalid, seal.ErrTruncated):
 		return Damaged
-	case is(backup.ErrKeyUnavailable, seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed):
+	case is(backup.ErrKeyUnavailable, seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed, errNoRing):
 		return NoKey
 	case is(errRefused, backup.ErrOlder, backup.ErrExists, backup.ErrSource, backup.ErrTombstones, seal.ErrKeyState, seal.ErrKeyExists, shred.ErrTombstone, fs.ErrExist):
 		return Refused
@@ -109,6 +167,7 @@ type call struct {
 
 	ring, out, to                     string
 	json, print, stdin, force, list   bool
+	printed                           bool // JSON
 	place                             seal.Context
 	add                               bool
 	promote, retire, restore, destroy seal.ID
@@ -345,8 +404,10 @@ func (c *call) helpOn(cmd *command, f *flag.FlagSet) {
 // say prints a line on standard error: the one place that does, so that neither a key that stands where a name should nor a name of control
 // characters gets out.
 func (c *call) say(format string, args ...any) {
-	fmt.Fprintln(c.cfg.Stderr, clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), "mantlet-seal-v1_[hidden]")))
+	fmt.Fprintln(c.cfg.Stderr, clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), hiddenKey)))
 }
+
+const hiddenKey = "mantlet-seal-v1_[hidden]"
 
 var secrets = regexp.MustCompile(`mantlet-seal-v1_[^\s"]+`)
 

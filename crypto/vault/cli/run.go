@@ -23,6 +23,7 @@ import (
 )
 
 func (c *call) printJSON(v any) error {
+	c.printed = true
 	e := json.NewEncoder(c.cfg.Stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
@@ -102,9 +103,9 @@ func (c *call) keys(context.Context) error {
 }
 
 // input opens the file that was named, or standard input.
-func (c *call) input() (r io.Reader, size int64, done func() error, err error) {
+func (c *call) input(ctx context.Context) (r io.Reader, size int64, done func() error, err error) {
 	if len(c.args) == 0 || c.args[0] == "-" {
-		return c.cfg.Stdin, 0, func() error { return nil }, nil
+		return &patient{ctx: ctx, r: c.cfg.Stdin}, 0, func() error { return nil }, nil
 	}
 	f, err := os.Open(c.args[0])
 	if err != nil {
@@ -119,6 +120,41 @@ func (c *call) input() (r io.Reader, size int64, done func() error, err error) {
 	}
 	return f, info.Size(), f.Close, nil
 }
+
+// patient is a reader whose Read ends with a context, also when nobody types anything.
+type patient struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte
+	got chan read
+}
+
+type read struct {
+	n   int
+	err error
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if p.got == nil {
+		p.got, p.buf = make(chan read, 1), make([]byte, 64<<10)
+	}
+	buf := p.buf[:min(len(b), len(p.buf))] // not b, which the caller may use again when Read has ended early
+	go func() {
+		n, err := p.r.Read(buf)
+		p.got <- read{n, err}
+	}()
+	select {
+	case got := <-p.got:
+		return copy(b, buf[:got.n]), got.err
+	case <-p.ctx.Done():
+		p.r = ended{p.ctx} // that goroutine may read on
+		return 0, p.ctx.Err()
+	}
+}
+
+type ended struct{ ctx context.Context }
+
+func (e ended) Read([]byte) (int, error) { return 0, e.ctx.Err() }
 
 // output writes a file that is there only when all of it is. If it is to replace one of which old tells, it gets its mode and owner.
 func (c *call) output(name string, replace bool, old fs.FileInfo, write func(io.Writer) error) (err error) {
@@ -200,11 +236,11 @@ func (c *call) encrypt(ctx context.Context) error {
 	if c.json && c.out == "-" {
 		return wrongUse("-json and the file itself cannot both be on standard output")
 	}
-	ring, err := loadRing(c.ring)
+	ring, err := newRing(c.ring)
 	if err != nil {
 		return err
 	}
-	in, size, done, err := c.input()
+	in, size, done, err := c.input(ctx)
 	if err != nil {
 		return err
 	}
@@ -234,7 +270,7 @@ func (c *call) decrypt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in, size, done, err := c.input()
+	in, size, done, err := c.input(ctx)
 	if err != nil {
 		return err
 	}
@@ -381,7 +417,11 @@ func (c *call) safe() (s *backup.Safe, ledger *backup.Ledger, err error) {
 	if c.label == "" {
 		return nil, nil, wrongUse("%s needs -label TEXT", c.name)
 	}
-	ring, err := loadRing(c.ring)
+	load := loadRing
+	if c.name == "backup" {
+		load = newRing
+	}
+	ring, err := load(c.ring)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -447,6 +487,9 @@ func (c *call) backup(ctx context.Context) error {
 		if !ok || name == "" || from == "" {
 			return wrongUse("%q is not NAME=PATH", arg)
 		}
+		if slices.ContainsFunc(set.Sources, func(src backup.Source) bool { return src.Name == name }) {
+			return wrongUse("the name %s is given twice", name)
+		}
 		set.Sources = append(set.Sources, backup.Source{Name: name, Path: from})
 	}
 	if len(set.Sources) == 0 {
@@ -456,13 +499,21 @@ func (c *call) backup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if (ledger == nil) == (set.Counter == 0) {
-		return wrongUse("backup needs -ledger FILE or -counter N, not both: they say that it is newer than another one")
+	if ledger == nil && set.Counter == 0 {
+		return wrongUse("backup needs -ledger FILE or -counter N: they say that it is newer than another one")
+	}
+	if ledger != nil && set.Counter != 0 {
+		return wrongUse("-ledger (or the ledger of the environment) and -counter both say which backup it is: only one of them")
 	}
 	if c.checkpoint != "" {
 		if set.Checkpoint, err = os.ReadFile(c.checkpoint); err != nil {
 			return err
 		}
+	}
+	first := set
+	first.Counter = max(first.Counter, 1)
+	if err := s.Check(first); err != nil { // before a counter is used up
+		return wrongUse("NAME=PATH: %w", err)
 	}
 	if _, err := os.Lstat(c.out); err == nil {
 		return fmt.Errorf("%w: %s", backup.ErrExists, c.out)
@@ -647,6 +698,11 @@ type failureView struct {
 
 // failed says in JSON what is wrong with a backup. For people it is on standard error.
 func (c *call) failed(r backup.Report, err error) error {
+	if name := c.args[0]; errors.Is(err, backup.ErrDecrypt) {
+		err = fmt.Errorf("%s is no backup of the label %q, or was changed or damaged: %w", name, c.label, err)
+	} else if !errors.Is(err, backup.ErrExists) && !errors.Is(err, backup.ErrTombstones) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
 	if failures := failuresIn(err); c.json && len(failures) > 0 {
 		c.bar.clear()
 		return errors.Join(err, c.printJSON(reportView{r, failures}))
@@ -656,7 +712,7 @@ func (c *call) failed(r backup.Report, err error) error {
 
 func failuresIn(err error) (all []failureView) {
 	if f, ok := err.(*backup.Failure); ok {
-		return []failureView{{strings.TrimPrefix(f.Kind.Error(), "backup: "), f.Name, f.Error()}}
+		return []failureView{{kindOf(f.Kind), f.Name, f.Error()}}
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:
