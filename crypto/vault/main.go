@@ -1,7 +1,7 @@
 // Command vault makes keys, encrypts files, and makes, verifies and restores encrypted backups:
 //
 //	go install github.com/mantlet-go/mantlet/crypto/vault@latest
-//	export VAULT_RING=/root/acme.ring
+//	export MANTLET_RING=/root/acme.ring
 //	vault keygen
 //	vault backup -label acme -ledger /var/lib/acme/ledger -out /mnt/backup/1.vault keys=/etc/acme/keys audit=/var/log/acme
 //	vault verify -label acme -ledger /var/lib/acme/ledger /mnt/backup/1.vault
@@ -9,6 +9,9 @@
 //
 // "go run github.com/mantlet-go/mantlet/crypto/vault" is for a first look: it makes 1 of every exit code but 0. In a module that requires
 // Mantlet, "go get -tool github.com/mantlet-go/mantlet/crypto/vault" makes it "go tool vault".
+//
+// Its name is also that of a program of HashiCorp's. To have it under another one, build it: go build -o mantlet-vault
+// github.com/mantlet-go/mantlet/crypto/vault. Its variables begin with MANTLET_.
 //
 // Package cli has the commands and the exit codes.
 package main

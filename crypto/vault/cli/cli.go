@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -206,9 +207,25 @@ func (c *call) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return wrongUse("no command; vault -h lists them")
 	}
+	if args[0] == "help" && len(args) > 1 {
+		args = []string{args[1], "-h"}
+	}
 	if slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0]) {
 		c.help()
 		return flag.ErrHelp
+	}
+	if slices.Contains([]string{"version", "-version", "--version"}, args[0]) {
+		version := "(unknown)"
+		if info, ok := debug.ReadBuildInfo(); ok {
+			version = info.Main.Version
+			for _, m := range info.Deps { // in a program of another module
+				if m.Path == "github.com/mantlet-go/mantlet" {
+					version = m.Version
+				}
+			}
+		}
+		_, err := fmt.Fprintln(c.cfg.Stdout, "vault of github.com/mantlet-go/mantlet", version)
+		return err
 	}
 	i := slices.IndexFunc(commands, func(cmd command) bool { return cmd.name == args[0] })
 	if i < 0 {
@@ -226,7 +243,7 @@ func (c *call) run(ctx context.Context, args []string) error {
 func (c *call) parse(cmd *command, args []string) error {
 	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&c.ring, "ring", "", "`FILE`|the keys (VAULT_RING)")
+	f.StringVar(&c.ring, "ring", "", "`FILE`|the keys (MANTLET_RING)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	if cmd.flags != nil {
 		cmd.flags(c, f)
@@ -253,10 +270,10 @@ func (c *call) parse(cmd *command, args []string) error {
 		return wrongUse("%s takes %d arguments, not %d", c.name, cmd.most, len(c.args))
 	}
 	if c.ring == "" {
-		c.ring = c.cfg.Getenv("VAULT_RING")
+		c.ring = c.cfg.Getenv("MANTLET_RING")
 	}
 	if c.ring == "" && !c.print {
-		return wrongUse("-ring (or VAULT_RING) does not say where the keys are")
+		return wrongUse("-ring (or MANTLET_RING) does not say where the keys are")
 	}
 	return nil
 }
@@ -290,8 +307,8 @@ func placeFlags(c *call, f *flag.FlagSet) {
 	c.place.Purpose = "vault file"
 	f.StringVar(&c.place.Purpose, "purpose", c.place.Purpose, "`TEXT`|what the file is; without, \"vault file\"")
 	f.StringVar(&c.place.Tenant, "tenant", "", "`TEXT`|whose it is")
-	f.StringVar(&c.place.Subject, "subject", "", "`TEXT`|what it is about")
-	f.StringVar(&c.place.Path, "path", "", "`TEXT`|where in that it is")
+	f.StringVar(&c.place.Subject, "subject", "", "`TEXT`|whom or what it is about, a user say")
+	f.StringVar(&c.place.Path, "path", "", "`TEXT`|which one it is, its name say")
 	workers(c, f)
 }
 
@@ -333,8 +350,8 @@ func list(to *[]string) func(string) error {
 }
 
 func labelFlags(c *call, f *flag.FlagSet) {
-	f.StringVar(&c.label, "label", "", "`TEXT`|the series of backups; required (VAULT_LABEL)")
-	f.StringVar(&c.ledger, "ledger", "", "`FILE`|remembers the newest backup (VAULT_LEDGER)")
+	f.StringVar(&c.label, "label", "", "`TEXT`|the series of backups; required (MANTLET_LABEL)")
+	f.StringVar(&c.ledger, "ledger", "", "`FILE`|remembers the newest backup (MANTLET_LEDGER)")
 	f.Func("needs", "`FILE`|a ring that what is backed up needs, if it is another one; may be given again", list(&c.needs))
 	workers(c, f)
 }
@@ -377,15 +394,15 @@ func restoreFlags(c *call, f *flag.FlagSet) {
 
 func (c *call) help() {
 	w := tabwriter.NewWriter(c.cfg.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "usage: vault COMMAND [flags]; vault COMMAND -h lists its flags\n\n")
+	fmt.Fprint(w, "usage: vault COMMAND [flags]; vault help COMMAND lists its flags; vault version\n\n")
 	for _, cmd := range commands {
 		fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(cmd.name+" "+cmd.args), cmd.about)
 	}
 	w.Flush()
 	fmt.Fprint(c.cfg.Stdout, `
-The keys are in the file that -ring or VAULT_RING names. Keep a copy of it where the backups are not.
+The keys are in the file that -ring or MANTLET_RING names. Keep a copy of it where the backups are not.
 
-exit codes: 0 done, 1 a file failed, 2 wrong use, 3 damaged, 4 refused, 5 a key is not there
+exit codes: 0 done, 1 a file failed, 2 wrong use, 3 damaged, 4 refused, 5 a key is not there, 130 interrupted
 `)
 }
 

@@ -190,3 +190,27 @@ func TestAWrongNameUsesUpNoCounter(t *testing.T) {
 		t.Error("a counter was used up")
 	}
 }
+
+func TestNothingEncryptedIsWrittenToATerminal(t *testing.T) {
+	at, _ := fixture(t)
+	device, err := os.OpenFile("/dev/zero", os.O_WRONLY, 0) // a character device, as a terminal is
+	if err != nil {
+		t.Skip(err)
+	}
+	defer device.Close()
+	var stderr bytes.Buffer
+	code := cli.Main(t.Context(), cli.Config{Stdin: strings.NewReader("x"), Stdout: device, Stderr: &stderr, Getenv: func(string) string { return "" }}, []string{"encrypt", "-ring", at("ring")})
+	if code != cli.Usage || !strings.Contains(stderr.String(), "terminal") {
+		t.Errorf("%d, %q", code, stderr.String())
+	}
+}
+
+func TestHelpOfACommandAndTheVersionArePrinted(t *testing.T) {
+	help, _, code := run(cli.Config{}, "help", "backup")
+	if want, _, _ := run(cli.Config{}, "backup", "-h"); code != cli.OK || help != want || !strings.Contains(help, "-append-only") {
+		t.Errorf("%d, %s", code, help)
+	}
+	if version, _, code := run(cli.Config{}, "version"); code != cli.OK || !strings.HasPrefix(version, "vault of github.com/mantlet-go/mantlet ") {
+		t.Errorf("%d, %s", code, version)
+	}
+}

@@ -236,6 +236,9 @@ func (c *call) encrypt(ctx context.Context) error {
 	if c.json && c.out == "-" {
 		return wrongUse("-json and the file itself cannot both be on standard output")
 	}
+	if f, ok := c.cfg.Stdout.(*os.File); ok && c.out == "-" && isTerminal(f) {
+		return wrongUse("what is encrypted is nothing for a terminal; -out FILE writes it to a file")
+	}
 	ring, err := newRing(c.ring)
 	if err != nil {
 		return err
@@ -352,7 +355,10 @@ func (c *call) reseal(ctx context.Context) error {
 	for _, name := range c.args {
 		v, err := c.resealOne(ctx, ring, name)
 		if err != nil {
-			errs = append(errs, explain(name, err))
+			if err = explain(name, err); errors.Is(err, seal.ErrInvalid) {
+				err = fmt.Errorf("%w (it may be a backup: those are not rotated, make a new one)", err)
+			}
+			errs = append(errs, err)
 			continue
 		}
 		views = append(views, v)
@@ -409,10 +415,10 @@ func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (
 // safe opens the rings and the ledger.
 func (c *call) safe() (s *backup.Safe, ledger *backup.Ledger, err error) {
 	if c.label == "" {
-		c.label = c.cfg.Getenv("VAULT_LABEL")
+		c.label = c.cfg.Getenv("MANTLET_LABEL")
 	}
 	if c.ledger == "" {
-		c.ledger = c.cfg.Getenv("VAULT_LEDGER")
+		c.ledger = c.cfg.Getenv("MANTLET_LEDGER")
 	}
 	if c.label == "" {
 		return nil, nil, wrongUse("%s needs -label TEXT", c.name)
