@@ -24,7 +24,8 @@ import (
 
 // Config says what backups are made with.
 type Config struct {
-	// Ring encrypts the backups and opens them. Its primary key must be kept where the backup is not. Required.
+	// Ring encrypts the backups and opens them. Its primary key must be kept where the backup is not. A seal.Envelope is none: a backup
+	// should open also when the key service is what was lost. Required.
 	Ring *seal.Keyring
 	// Label names the series of backups: the deployment, say. One of another label does not open. 1 to 200 printable bytes. Required.
 	Label string
@@ -189,7 +190,9 @@ func (s *Safe) check(set *Set) error {
 	return errors.Join(errs...)
 }
 
-// WriteFile is Write to a file of mode 0600 that must not exist yet, and that is there only when it is complete and on the disk.
+// WriteFile is Write to a file of mode 0600 that must not exist yet, and that is there only when it is complete and on the disk. The file must
+// not lie in what is backed up, unless Set.Skip leaves it out (ErrSource), and its file system must have hard links: FAT and some network
+// shares have none, and there Write to a file of your own.
 func (s *Safe) WriteFile(ctx context.Context, name string, set Set) (report Report, err error) {
 	if _, err := os.Lstat(name); err == nil {
 		return Report{}, fmt.Errorf("%w: %s", ErrExists, name)

@@ -30,6 +30,8 @@
 //     Nor does it touch the blind indexes of package seal: remove those of the subject with its rows.
 //   - A copy of the store and a key of the ring open everything of everybody whose key is in that copy. So a stolen backup is as
 //     good as the ring; keep the two apart. Removing a file does not wipe the disk; destroying the ring's key makes up for that.
+//   - Who can write to the store can destroy: remove keys, or put a tombstone there that nobody has asked for. A store keeps no MACs, so
+//     Tombstones and Proof vouch for what it says. Protect it as you protect the data; the proofs of the audit log are those that Shred returned.
 //   - Who has opened something before has it.
 //   - Boxes under one subject key name it by the same 4 bytes, so which of them belong together can be seen.
 //   - Without the AliasKey nobody's key is found. Without the ring's keys nobody's key opens: that shreds everybody. Back both up, elsewhere
