@@ -169,3 +169,29 @@ func TestALedgerAndADrillNeedTheirDirectories(t *testing.T) {
 		t.Errorf("NewLedger: %v", err)
 	}
 }
+
+func TestWhatCameMeanwhileIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	come := func(c *backup.Config) {
+		c.Each = func(backup.File) { _ = os.Mkdir(out, 0o700) }
+	}
+	stream, source := made(t, newSafe(t), 10)
+	if _, err := newSafe(t, come).Restore(t.Context(), bytes.NewReader(stream), backup.Target{Dir: out}); !errors.Is(err, backup.ErrExists) {
+		t.Errorf("Restore: %v", err)
+	}
+	empty(t, out)
+	check(t, os.Remove(out))
+	come = func(c *backup.Config) {
+		c.Each = func(backup.File) { _ = os.WriteFile(out, []byte("x"), 0o600) }
+	}
+	if _, err := newSafe(t, come).WriteFile(t.Context(), out, backup.Set{Counter: 1, Sources: []backup.Source{{Name: "d", Path: source}}}); !errors.Is(err, backup.ErrExists) {
+		t.Errorf("WriteFile: %v", err)
+	}
+	if text := must(os.ReadFile(out)); string(text) != "x" {
+		t.Errorf("%d bytes", len(text))
+	}
+	if list := must(os.ReadDir(dir)); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+}

@@ -214,3 +214,22 @@ func TestHelpOfACommandAndTheVersionArePrinted(t *testing.T) {
 		t.Errorf("%d, %s", code, version)
 	}
 }
+
+func TestAFileThatCameMeanwhileIsNotReplaced(t *testing.T) {
+	at, _ := fixture(t)
+	in := io.MultiReader(strings.NewReader("secret"), writes(func() { _ = os.WriteFile(at("out"), []byte("x"), 0o600) }))
+	if _, stderr, code := run(cli.Config{Stdin: in}, "encrypt", "-out", at("out"), "-ring", at("ring")); code != cli.Refused {
+		t.Errorf("%d, %s", code, stderr)
+	}
+	if text := must(os.ReadFile(at("out"))); string(text) != "x" {
+		t.Errorf("%d bytes", len(text))
+	}
+}
+
+// writes is a reader of nothing that does something first.
+type writes func()
+
+func (w writes) Read([]byte) (int, error) {
+	w()
+	return 0, io.EOF
+}
