@@ -27,7 +27,11 @@ import (
 
 func main() {
 	// A second one does not end the process before what it has begun to write is removed. SIGHUP comes when a terminal is closed.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	code := cli.Main(ctx, cli.Config{}, os.Args[1:])
 	stop()
 	os.Exit(code)
