@@ -24,12 +24,14 @@ import (
 
 // Config says what backups are made with.
 type Config struct {
-	// Ring encrypts the backups and opens them. Its primary key must be kept where the backup is not. Required.
+	// Ring encrypts the backups and opens them. Its primary key must be kept where the backup is not. A seal.Envelope is none: a backup
+	// should open also when the key service is what was lost. Required.
 	Ring *seal.Keyring
 	// Label names the series of backups: the deployment, say. One of another label does not open. 1 to 200 printable bytes. Required.
 	Label string
 	// Needs are the rings whose boxes are in what is backed up. Write puts a canary for each of their keys into the backup, and Verify
-	// opens each with one of them or with Ring. Nil means Ring alone.
+	// opens each with one of them or with Ring. A key that was retired or destroyed there since is no failure (Report.Retired). Nil means Ring
+	// alone.
 	Needs []*seal.Keyring
 	// CheckCheckpoint is shown the checkpoint of a backup that has one, by Verify and Restore, and returns an error if it contradicts what is
 	// known: if the live audit log is not a continuation of it, say. Nil means that it is not checked, and Report.CheckpointChecked is false.
@@ -81,7 +83,7 @@ type Set struct {
 	// changes while it is read is ErrChanged.
 	AppendOnly func(name string) bool
 	// Skip leaves files and directories out. It is asked before anything is looked at, so it is also the way past a symbolic link. Nil means
-	// none.
+	// none. It must not hide the marker of a shred.FileStore whose keys are taken (ErrSource).
 	Skip func(name string) bool
 }
 
@@ -89,20 +91,24 @@ type Set struct {
 type Report struct {
 	Label             string    `json:"label"`
 	Counter           uint64    `json:"counter"`
-	Time              time.Time `json:"time,omitzero"`         // of the backup
-	Key               seal.ID   `json:"key"`                   // that it is under
-	Dirs              int64     `json:"dirs"`                  //
-	Files             int64     `json:"files"`                 //
-	Bytes             int64     `json:"bytes"`                 // of content
-	Keys              []seal.ID `json:"keys"`                  // with a canary in the backup; Verify and Restore: that opened
-	Unavailable       []seal.ID `json:"unavailable,omitempty"` // whose canary did not open
-	Stores            int       `json:"stores,omitempty"`      // of subjects (shred.FileStore) in the backup
-	Tombstones        int       `json:"tombstones"`            // of Set.Tombstones
-	Applied           int       `json:"applied"`               // by Restore: how many subjects were alive in the backup and are shredded now
-	Checkpoint        bool      `json:"checkpoint"`            // the backup has one
-	CheckpointChecked bool      `json:"checkpoint_checked"`    // and it was checked
-	RolledBack        bool      `json:"rolled_back,omitempty"` // it is older than Guard.Newest, and that was allowed
-	Previous          string    `json:"previous,omitempty"`    // by Restore: where what was replaced is now
+	Time              time.Time `json:"time,omitzero"`              // of the backup
+	Key               seal.ID   `json:"key"`                        // that it is under
+	Dirs              int64     `json:"dirs"`                       //
+	Files             int64     `json:"files"`                      //
+	Bytes             int64     `json:"bytes"`                      // of content
+	Keys              []seal.ID `json:"keys"`                       // with a canary in the backup; Verify and Restore: that opened
+	Unavailable       []seal.ID `json:"unavailable,omitempty"`      // whose canary did not open: a failure of Verify
+	Retired           []seal.ID `json:"retired,omitempty"`          // by Verify and Restore: whose canary did not open since they were retired or destroyed in a ring here, which is no failure
+	Stores            int       `json:"stores,omitempty"`           // of subjects (shred.FileStore) in the backup
+	Tombstones        int       `json:"tombstones"`                 // of Set.Tombstones
+	Applied           int       `json:"applied"`                    // by Restore: how many subjects were alive in the backup and are shredded now
+	StoresUnchecked   int       `json:"stores_unchecked,omitempty"` // by Restore: stores of which nothing tells who was shredded since the backup
+	Unburied          []string  `json:"unburied,omitempty"`         // by Restore with InsecureSkipTombstones: what tombstones were not applied, and why
+	Checkpoint        bool      `json:"checkpoint"`                 // the backup has one
+	CheckpointChecked bool      `json:"checkpoint_checked"`         // and it was checked
+	RolledBack        bool      `json:"rolled_back,omitempty"`      // it is older than Guard.Newest, and that was allowed
+	Vanished          []string  `json:"vanished,omitempty"`         // by Write: what was gone when it was to be read, temporary files say, the first 100 of it. What was renamed meanwhile may be in the backup under neither name
+	Previous          string    `json:"previous,omitempty"`         // by Restore: where what was replaced is now
 }
 
 // Safe makes, verifies and restores backups. It is safe for concurrent use. The zero Safe and a nil one refuse everything.
@@ -143,6 +149,14 @@ func New(cfg Config) (*Safe, error) {
 	return &Safe{cfg}, nil
 }
 
+// Check lists what is wrong with set, as Write does before it looks at any file.
+func (s *Safe) Check(set Set) error {
+	if s == nil || s.cfg.Ring == nil {
+		return errZero
+	}
+	return s.check(&set)
+}
+
 func (s *Safe) check(set *Set) error {
 	var errs []error
 	if set.Counter == 0 || set.Counter > maxCount {
@@ -164,13 +178,21 @@ func (s *Safe) check(set *Set) error {
 	if len(set.Tombstones) > MaxTombstones {
 		errs = append(errs, fmt.Errorf("backup: Set.Tombstones has %d, more than %d", len(set.Tombstones), MaxTombstones))
 	}
+	for i, t := range set.Tombstones {
+		if _, err := shred.ParseTombstone([]byte(t.String())); err != nil {
+			errs = append(errs, fmt.Errorf("backup: Set.Tombstones[%d]: %w", i, err))
+			break // there may be very many
+		}
+	}
 	if len(set.Checkpoint) > MaxCheckpoint {
 		errs = append(errs, fmt.Errorf("backup: Set.Checkpoint has %d bytes, more than %d", len(set.Checkpoint), MaxCheckpoint))
 	}
 	return errors.Join(errs...)
 }
 
-// WriteFile is Write to a file of mode 0600 that must not exist yet, and that is there only when it is complete and on the disk.
+// WriteFile is Write to a file of mode 0600 that must not exist yet, and that is there only when it is complete and on the disk. The file must
+// not lie in what is backed up, unless Set.Skip leaves it out (ErrSource), and its file system must have hard links: FAT and some network
+// shares have none, and there Write to a file of your own.
 func (s *Safe) WriteFile(ctx context.Context, name string, set Set) (report Report, err error) {
 	if _, err := os.Lstat(name); err == nil {
 		return Report{}, fmt.Errorf("%w: %s", ErrExists, name)
@@ -179,12 +201,17 @@ func (s *Safe) WriteFile(ctx context.Context, name string, set Set) (report Repo
 	if dir == "" {
 		dir = "."
 	}
+	home, err := os.Stat(dir)
+	if err != nil {
+		return Report{}, err
+	}
 	f, err := os.CreateTemp(dir, "."+base+".*.tmp") // mode 0600
 	if err != nil {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, cleanUp(f.Name())) }()
-	if report, err = s.Write(ctx, f, set); err == nil {
+	b := &writer{home: home, own: [2]string{filepath.Base(f.Name()), base}}
+	if report, err = s.write(ctx, f, set, b); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -209,6 +236,10 @@ func cleanUp(name string) error {
 // Write writes a backup of set to w. After an error what was written is not usable, and readers notice. The error wraps ErrSource, ErrChanged
 // or seal.ErrFIPS, lists what is wrong with set, or comes from the files or from w.
 func (s *Safe) Write(ctx context.Context, w io.Writer, set Set) (Report, error) {
+	return s.write(ctx, w, set, &writer{})
+}
+
+func (s *Safe) write(ctx context.Context, w io.Writer, set Set, b *writer) (Report, error) {
 	if s == nil || s.cfg.Ring == nil {
 		return Report{}, errZero
 	}
@@ -219,7 +250,7 @@ func (s *Safe) Write(ctx context.Context, w io.Writer, set Set) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
-	b := &writer{s: s, ctx: ctx, set: &set, stream: stream, out: newFrameWriter(stream), buf: make([]byte, bufferSize)}
+	b.s, b.ctx, b.set, b.stream, b.out, b.buf = s, ctx, &set, stream, newFrameWriter(stream), make([]byte, bufferSize)
 	if err := b.header(); err != nil {
 		return Report{}, err
 	}
@@ -263,6 +294,9 @@ type writer struct {
 	stream *seal.Writer
 	out    *frameWriter
 	buf    []byte
+	stores []string    // the directories that are a shred.FileStore
+	home   fs.FileInfo // the directory that the backup itself is written to, if that is known
+	own    [2]string   // its names there, the temporary one first
 	report Report
 }
 
@@ -279,6 +313,9 @@ func (b *writer) header() error {
 			box, err := canary(key.Key, cfg.Label)
 			if err != nil {
 				return err
+			}
+			if len(h.Canaries) == maxCanaries {
+				return fmt.Errorf("backup: Config.Needs has more than %d keys", maxCanaries)
 			}
 			seen[key.ID] = true
 			h.Canaries = append(h.Canaries, box)
@@ -334,6 +371,9 @@ func (b *writer) visit(root *os.Root, inside, name string, info fs.FileInfo) err
 	if err := checkName(name); err != nil {
 		return refuse(name, "%w", err)
 	}
+	if bits := info.Mode() & (fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky); bits != 0 && !info.IsDir() {
+		return refuse(name, "it has special bits, which a backup does not keep: %v", info.Mode())
+	}
 	switch {
 	case info.Mode().IsRegular():
 		return b.file(root, inside, name, info)
@@ -368,6 +408,15 @@ func (b *writer) dir(root *os.Root, inside, name string, info fs.FileInfo) error
 		return err
 	}
 	slices.Sort(names)
+	if slices.Contains(names, shred.FileStoreMarker) && !b.skip(name+"/"+shred.FileStoreMarker) {
+		b.stores = append(b.stores, name)
+	}
+	if b.home != nil && os.SameFile(opened, b.home) {
+		if !b.skip(name + "/" + b.own[1]) {
+			return refuse(name, "the backup would lie in what is backed up; write it elsewhere, or skip it (%s)", b.own[1])
+		}
+		names = slices.DeleteFunc(names, func(child string) bool { return child == b.own[0] })
+	}
 	for _, child := range names {
 		if b.skip(path.Join(name, child)) {
 			continue
@@ -375,7 +424,10 @@ func (b *writer) dir(root *os.Root, inside, name string, info fs.FileInfo) error
 		at := filepath.Join(inside, child)
 		info, err := root.Lstat(at)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a temporary file
+			if len(b.report.Vanished) < 100 {
+				b.report.Vanished = append(b.report.Vanished, name+"/"+child)
+			}
+			continue // a temporary file, mostly
 		}
 		if err != nil {
 			return err
@@ -403,6 +455,19 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 	e := entry{Name: name, Mode: uint32(opened.Mode().Perm()), Time: stamp(opened.ModTime()), Size: opened.Size()}
 	if err := e.check(false); err != nil {
 		return refuse(name, "%w", err)
+	}
+	if store, ok := storeOf(name); ok && !slices.Contains(b.stores, store) {
+		return refuse(name, "it is of a store of subjects whose %s is missing or left out: a restore could not know who was shredded", shred.FileStoreMarker)
+	}
+	marker := path.Base(name) == shred.FileStoreMarker
+	if marker {
+		dir, err := root.Lstat(filepath.Dir(inside))
+		if err == nil {
+			err = checkMarker(info.Mode().Perm(), dir.Mode().Perm(), e.Size)
+		}
+		if err != nil {
+			return refuse(name, "%w", err)
+		}
 	}
 	if err := b.out.frame(kindFile, e, maxEntry); err != nil {
 		return err
@@ -432,11 +497,14 @@ func (b *writer) file(root *os.Root, inside, name string, info fs.FileInfo) erro
 		return err
 	}
 	grown := after.Size() > e.Size
-	if changed := after.Size() != opened.Size() || !after.ModTime().Equal(opened.ModTime()); changed && (!grown || b.set.AppendOnly == nil || !b.set.AppendOnly(name)) {
+	if changed := after.Size() != opened.Size() || !after.ModTime().Equal(opened.ModTime()) || !changeTime(after).Equal(changeTime(opened)); changed && (!grown || b.set.AppendOnly == nil || !b.set.AppendOnly(name)) {
 		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	b.report.Files++
-	if path.Base(name) == shred.FileStoreMarker {
+	if marker {
+		if err := shred.CheckFileStoreMarker(b.buf[:e.Size]); err != nil {
+			return refuse(name, "%w", err)
+		}
 		b.report.Stores++
 	}
 	sum := hash.Sum(nil)

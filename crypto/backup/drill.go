@@ -13,7 +13,7 @@ import (
 
 // Drill returns a function for ScheduleConfig.Drill. Each time it asks set what is to be backed up, gives it the next counter of the
 // ledger, writes it to a file in dir named like 00000017.backup, reads that back with Verify, and notes in the ledger that it did. A backup
-// that could not be verified is removed. Those that grow old are yours to remove.
+// that could not be verified is removed. The Report of one that failed has its Counter. dir must not be in what is backed up. Those that grow old are yours to remove.
 func (s *Safe) Drill(l *Ledger, dir string, set func(ctx context.Context) (Set, error)) func(ctx context.Context) (Report, error) {
 	return func(ctx context.Context) (Report, error) {
 		next, err := set(ctx)
@@ -24,11 +24,12 @@ func (s *Safe) Drill(l *Ledger, dir string, set func(ctx context.Context) (Set, 
 			return Report{}, err
 		}
 		name := filepath.Join(dir, fmt.Sprintf("%08d.backup", next.Counter))
-		if report, err := s.WriteFile(ctx, name, next); err != nil {
-			return report, err
+		if _, err := s.WriteFile(ctx, name, next); err != nil {
+			return Report{Label: s.cfg.Label, Counter: next.Counter}, err
 		}
 		report, err := s.verifyFile(ctx, name, Guard{Newest: next.Counter})
 		if err != nil {
+			report.Label, report.Counter = s.cfg.Label, next.Counter
 			return report, errors.Join(err, os.Remove(name), privatefile.SyncDir(dir))
 		}
 		return report, l.Note(ctx, next.Counter, time.Now())

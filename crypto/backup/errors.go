@@ -35,7 +35,8 @@ var (
 	ErrChanged = errors.New("backup: changed while it was read")
 	// ErrExists means that something is where a backup should be restored to, and Target.Replace is not set.
 	ErrExists = errors.New("backup: the target exists")
-	// ErrTombstones means that tombstones could not be applied to what was staged, so that nothing was restored.
+	// ErrTombstones means that tombstones could not be applied to what was staged, or that nothing tells who was shredded since the backup,
+	// so that nothing was restored.
 	ErrTombstones = errors.New("backup: tombstones were not applied")
 )
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"io/fs"
 
 	"github.com/mantlet-go/mantlet/crypto/seal"
 )
@@ -57,3 +58,6 @@ func End(text []byte, dirs, files, bytes int64) []byte {
 
 // RemoveAll removes a stage.
 var RemoveAll = removeAll
+
+// Changed says whether a file was changed, by the time that no program can set.
+func Changed(before, after fs.FileInfo) bool { return !changeTime(before).Equal(changeTime(after)) }

@@ -30,6 +30,8 @@ const (
 	// MaxCheckpoint is the longest checkpoint, in bytes.
 	MaxCheckpoint = 64 << 10
 
+	maxCanaries = 1000
+
 	maxPart   = 255 // of a name
 	maxDepth  = 100
 	maxLabel  = 200
@@ -80,10 +82,17 @@ func (h *header) check(label string) error {
 		return errors.New("its counter is zero or too large")
 	case !sane(h.Time):
 		return errors.New("its time cannot be")
+	case len(h.Canaries) > maxCanaries:
+		return fmt.Errorf("it has %d canaries, more than %d", len(h.Canaries), maxCanaries)
 	case len(h.Tombstones) > MaxTombstones:
 		return fmt.Errorf("it has %d tombstones, more than %d", len(h.Tombstones), MaxTombstones)
 	case len(h.Checkpoint) > MaxCheckpoint:
 		return fmt.Errorf("its checkpoint has %d bytes, more than %d", len(h.Checkpoint), MaxCheckpoint)
+	}
+	for i := range h.Tombstones {
+		if _, err := shred.ParseTombstone([]byte(h.Tombstones[i].String())); err != nil {
+			return fmt.Errorf("its tombstone %d: %w", i, err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/internal/canonical"
@@ -37,15 +39,20 @@ type ledgerFile struct {
 	Verified time.Time `json:"verified,omitzero"`
 }
 
-// NewLedger returns the ledger of a label in a file. A file that does not exist is a ledger that remembers nothing.
+// NewLedger returns the ledger of a label in a file. A file that does not exist is a ledger that remembers nothing; its directory must exist.
 func NewLedger(path, label string) (*Ledger, error) {
 	if path == "" || label == "" {
 		return nil, errors.New("backup: a ledger needs a path and a label")
 	}
 	l := &Ledger{path, label}
-	_, err := l.Load()
-	if err != nil {
+	if _, err := l.Load(); err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		if err == nil {
+			err = errors.New("it is not in a directory")
+		}
+		return nil, l.about(err)
 	}
 	return l, nil
 }

@@ -36,21 +36,24 @@ type Target struct {
 	// Dir is the directory that will hold the sources of the backup under their names. The directory above it must exist and have room.
 	// Required.
 	Dir string
-	// Replace allows that Dir exists. It is renamed to Report.Previous, and stays there until you remove it. False means ErrExists.
+	// Replace allows that Dir exists. It is renamed to Report.Previous, and stays there until you remove it: soon, since it has the keys of
+	// whoever is shredded later. The new directory has its mode. False means ErrExists.
 	Replace bool
-	// Tombstones are of subjects who were shredded since the backup, from the audit log, say, beside those in the backup and those in a
-	// shred.FileStore that is replaced, under the same name below Dir. They must be known to be genuine: see shred.Subjects.Check.
+	// Tombstones are of subjects who were shredded since the backup, from the audit log, say. They must be known to be genuine: see
+	// shred.Subjects.Check. They are applied beside those in the backup, those of Live, and those of the stores in what is replaced. Not nil, but
+	// empty, they say that nobody was shredded since.
 	Tombstones []shred.Tombstone
 	// Live are stores that are in use, and whose tombstones are applied too: where the store of the backup is not below Dir, or is no
-	// shred.FileStore.
+	// shred.FileStore. All their tombstones are in memory at once.
 	Live []shred.Store
 	// Apply applies tombstones to what was staged in a directory, where it lies under the names of the sources, when it is not a
-	// shred.FileStore: to a dump of a database. It is called once, before anything is renamed, if there are any tombstones in the backup or
-	// here. An error of it ends the restore. Nil means that there is no such store; tombstones for which there is no store at all are
-	// ErrTombstones then.
+	// shred.FileStore: to a dump of a database. It is called before anything is renamed, with those in the backup, of Tombstones and of Live,
+	// if there are any; and once more after that, with Dir, if more have come meanwhile. An error of it ends the restore, and what was there is
+	// back. Nil means that there is no such store; tombstones for which there is no store at all are ErrTombstones then.
 	Apply func(ctx context.Context, stage string, all []shred.Tombstone) error
-	// InsecureSkipTombstones restores also what tombstones could not be applied to: because the live store is damaged, say. Who was
-	// shredded since the backup is alive then, until you apply the tombstones yourself.
+	// InsecureSkipTombstones restores also what tombstones could not be applied to, because the live store is damaged, say, and also a
+	// store of which nothing tells who was shredded since. All others are applied. Who is alive again is so until you apply the tombstones yourself:
+	// Report.Unburied and Report.StoresUnchecked say what is missing.
 	InsecureSkipTombstones bool
 }
 
@@ -63,13 +66,14 @@ func (s *Safe) Verify(ctx context.Context, r io.Reader, g Guard) (Report, error)
 	}
 	b := &reader{s: s, ctx: ctx, guard: g}
 	if err := b.read(r, nothing{}); err != nil {
-		return b.report, errors.Join(append(b.failures, err)...)
+		return b.report, b.wrong(err)
 	}
-	return b.report, errors.Join(b.failures...)
+	return b.report, b.wrong(nil)
 }
 
 // Restore writes a backup to t.Dir, whole or not at all: everything is staged in a directory beside it, verified as Verify does and synced,
-// tombstones are applied, and then the directory is renamed. When it replaces one, there is a moment between two renames in which t.Dir is
+// tombstones are applied, and then the directory is renamed. A backup with a store of subjects is refused (ErrTombstones) unless
+// something tells who was shredded since: see Target.Tombstones and Live, and Replace, which finds the stores in what it replaces. When it replaces one, there is a moment between two renames in which t.Dir is
 // not there; whoever finds it so after a power cut has both whole beside it. A key whose canary does not open is no error here, since its
 // ring may be what is being restored: see Report.Unavailable. The error is as that of Verify, or wraps ErrExists or ErrTombstones, or comes
 // from the file system.
@@ -104,16 +108,21 @@ func (s *Safe) Restore(ctx context.Context, r io.Reader, t Target) (report Repor
 	}
 	defer root.Close()
 
-	b := &reader{s: s, ctx: ctx, guard: t.Guard, restoring: true}
+	b := &reader{s: s, ctx: ctx, guard: t.Guard, restoring: true, given: map[shred.Alias]bool{}}
+	b.hopeless = !t.told() && live == nil && !t.InsecureSkipTombstones
 	to := &staging{root: root}
 	err = b.read(r, to)
 	if err = errors.Join(err, to.close()); err != nil {
-		return b.report, errors.Join(append(b.failures, err)...)
+		return b.report, b.wrong(err)
 	}
-	if err := errors.Join(b.failures...); err != nil {
+	if err := b.wrong(nil); err != nil {
 		return b.report, err
 	}
-	if err := b.bury(stage, &t); err != nil {
+	old := ""
+	if live != nil {
+		old = dir
+	}
+	if err := b.bury(stage, old, &t); err != nil {
 		return b.report, err
 	}
 	if err := syncDir(root, ".", func() error { return nil }); err != nil {
@@ -122,105 +131,44 @@ func (s *Safe) Restore(ctx context.Context, r io.Reader, t Target) (report Repor
 	if err := root.Close(); err != nil { // some systems rename no directory that is open
 		return b.report, err
 	}
-	return b.report, b.place(stage, &t)
+	err = b.place(stage, &t)
+	return b.report, err
 }
 
 // place renames the stage to its place.
 func (b *reader) place(stage string, t *Target) error {
 	parent := filepath.Dir(t.Dir)
-	_, err := os.Lstat(t.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.Rename(stage, t.Dir); err != nil {
+	previous := ""
+	live, err := os.Lstat(t.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !t.Replace: // it came while we were busy
+		return fmt.Errorf("%w: %s", ErrExists, t.Dir)
+	default:
+		if err := os.Chmod(stage, live.Mode().Perm()); err != nil {
 			return err
 		}
-		return privatefile.SyncDir(parent)
+		previous = fmt.Sprintf("%s.before-%s", t.Dir, time.Now().UTC().Format("20060102T150405.000000Z"))
+		if err := os.Rename(t.Dir, previous); err != nil {
+			return err
+		}
 	}
-	if err != nil {
+	back := func(err error) error {
+		if previous != "" {
+			err = errors.Join(err, os.Rename(previous, t.Dir))
+		}
 		return err
 	}
-	if !t.Replace { // it came while we were busy
-		return fmt.Errorf("%w: %s", ErrExists, t.Dir)
-	}
-	previous := fmt.Sprintf("%s.before-%s", t.Dir, time.Now().UTC().Format("20060102T150405.000000Z"))
-	if err := os.Rename(t.Dir, previous); err != nil {
-		return err
-	}
-	back := func(err error) error { return errors.Join(err, os.Rename(previous, t.Dir)) }
 	if err := os.Rename(stage, t.Dir); err != nil {
 		return back(err)
 	}
-	// Whoever was shredded since the tombstones were read has got one in what is the previous directory now.
-	if err := b.copyTombstones(t.Dir, previous); err != nil && !t.InsecureSkipTombstones {
+	if err := b.bury(t.Dir, previous, t); err != nil {
 		return back(errors.Join(err, os.Rename(t.Dir, stage)))
 	}
 	b.report.Previous = previous
 	return privatefile.SyncDir(parent)
-}
-
-func unburied(err error) error { return fmt.Errorf("%w: %w", ErrTombstones, err) }
-
-// bury applies all tombstones to what was staged.
-func (b *reader) bury(stage string, t *Target) error {
-	all := slices.Concat(b.tombstones, t.Tombstones)
-	err := b.buryAll(stage, all, t)
-	if err != nil && !t.InsecureSkipTombstones {
-		return unburied(err)
-	}
-	return nil
-}
-
-func (b *reader) buryAll(stage string, all []shred.Tombstone, t *Target) error {
-	if len(all) > 0 && len(b.stores) == 0 && t.Apply == nil {
-		return errors.New("there is no store in the backup to apply them to, and Target.Apply is nil")
-	}
-	for _, name := range b.stores {
-		store, err := shred.NewFileStore(shred.FileConfig{Dir: filepath.Join(stage, filepath.FromSlash(name))})
-		if err != nil {
-			return err
-		}
-		n, err := shred.Apply(b.ctx, store, all)
-		if b.report.Applied += n; err != nil {
-			return err
-		}
-		for _, live := range t.Live {
-			n, err := shred.CopyTombstones(b.ctx, store, live)
-			if b.report.Applied += n; err != nil {
-				return err
-			}
-		}
-	}
-	if t.Replace {
-		if err := b.copyTombstones(stage, t.Dir); err != nil {
-			return err
-		}
-	}
-	if t.Apply != nil && len(all) > 0 {
-		return t.Apply(b.ctx, stage, all)
-	}
-	return nil
-}
-
-// copyTombstones brings those of the stores in a directory into the stores that were in the backup.
-func (b *reader) copyTombstones(to, from string) error {
-	for _, name := range b.stores {
-		live := filepath.Join(from, filepath.FromSlash(name))
-		if _, err := os.Lstat(filepath.Join(live, shred.FileStoreMarker)); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		source, err := shred.NewFileStore(shred.FileConfig{Dir: live})
-		if err != nil {
-			return err
-		}
-		store, err := shred.NewFileStore(shred.FileConfig{Dir: filepath.Join(to, filepath.FromSlash(name))})
-		if err != nil {
-			return err
-		}
-		n, err := shred.CopyTombstones(b.ctx, store, source)
-		if b.report.Applied += n; err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // sink is what becomes of what is read.
@@ -245,13 +193,41 @@ type reader struct {
 	ctx        context.Context
 	guard      Guard
 	restoring  bool
+	hopeless   bool                 // whatever store there is, nobody can tell who was shredded since
+	given      map[shred.Alias]bool // whose tombstones Target.Apply has
+	orphans    []string             // directories with keys of subjects
 	in         *frameReader
 	dirs       []entry // that are open
 	tree       tree
 	stores     []string // directories that are a shred.FileStore
 	tombstones []shred.Tombstone
 	failures   []error
+	more       map[error]int // of a kind, beyond maxFailures
 	report     Report
+}
+
+// maxFailures is how many failures are named.
+const maxFailures = 100
+
+// fail notes a failure with which it makes sense to go on.
+func (b *reader) fail(f *Failure) {
+	if len(b.failures) < maxFailures {
+		b.failures = append(b.failures, f)
+		return
+	}
+	if b.more == nil {
+		b.more = make(map[error]int)
+	}
+	b.more[f.Kind]++
+}
+
+// wrong joins all that is wrong, and err, which ended it.
+func (b *reader) wrong(err error) error {
+	all := slices.Clone(b.failures)
+	for kind, n := range b.more {
+		all = append(all, &Failure{kind, "", fmt.Errorf("and %d more", n)})
+	}
+	return errors.Join(append(all, err)...)
 }
 
 // counting counts what comes, and notices the end.
@@ -367,7 +343,7 @@ func (b *reader) header(h *header) error {
 	b.tombstones = h.Tombstones
 	if h.Counter < b.guard.Newest {
 		if b.report.RolledBack = b.guard.AllowRollback; !b.guard.AllowRollback {
-			b.failures = append(b.failures, &Failure{ErrOlder, "", fmt.Errorf("its counter is %d, and %d is known", h.Counter, b.guard.Newest)})
+			b.fail(&Failure{ErrOlder, "", fmt.Errorf("its counter is %d, and %d is known", h.Counter, b.guard.Newest)})
 		}
 	}
 	for _, box := range h.Canaries {
@@ -376,9 +352,13 @@ func (b *reader) header(h *header) error {
 			return invalid("", "a canary that is none")
 		}
 		if err := b.canary(box); err != nil {
+			if errors.Is(err, seal.ErrKeyDestroyed) || errors.Is(err, seal.ErrKeyDisabled) {
+				b.report.Retired = append(b.report.Retired, id)
+				continue
+			}
 			b.report.Unavailable = append(b.report.Unavailable, id)
 			if !b.restoring {
-				b.failures = append(b.failures, &Failure{ErrKeyUnavailable, id.String(), err})
+				b.fail(&Failure{ErrKeyUnavailable, id.String(), err})
 			}
 			continue
 		}
@@ -387,20 +367,30 @@ func (b *reader) header(h *header) error {
 	if b.report.Checkpoint && cfg.CheckCheckpoint != nil {
 		b.report.CheckpointChecked = true
 		if err := cfg.CheckCheckpoint(b.ctx, bytes.Clone(h.Checkpoint)); err != nil {
-			b.failures = append(b.failures, &Failure{ErrCheckpoint, "", err})
+			b.fail(&Failure{ErrCheckpoint, "", err})
 		}
 	}
 	return nil
 }
 
-// canary opens a canary with whatever ring has its key.
-func (b *reader) canary(box []byte) (err error) {
+// canary opens a canary with whatever ring has its key. The error is that of the ring that knows most of the key.
+func (b *reader) canary(box []byte) error {
+	var worst error
 	for _, ring := range append(slices.Clone(b.s.cfg.Needs), b.s.cfg.Ring) {
-		if _, err = ring.Open(nil, box, canaryPlace(b.s.cfg.Label)); err == nil {
+		_, err := ring.Open(nil, box, canaryPlace(b.s.cfg.Label))
+		if err == nil {
 			return nil
 		}
+		if worst == nil || telling(err) > telling(worst) {
+			worst = err
+		}
 	}
-	return err
+	return worst
+}
+
+func telling(err error) int {
+	kinds := []error{seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed}
+	return slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 func (b *reader) entry(e *entry, dir bool, to sink, buf []byte) error {
@@ -431,13 +421,56 @@ func (b *reader) entry(e *entry, dir bool, to sink, buf []byte) error {
 		return to.dir(e)
 	}
 	if path.Base(e.Name) == shred.FileStoreMarker {
-		if len(b.stores) == maxStores {
+		if err := b.store(e); err != nil {
+			return err
+		}
+	} else if store, ok := storeOf(e.Name); ok && !slices.Contains(b.orphans, store) {
+		if len(b.orphans) == maxStores {
 			return invalid(e.Name, "it has more than %d stores of subjects", maxStores)
 		}
-		b.stores = append(b.stores, path.Dir(e.Name))
-		b.report.Stores = len(b.stores)
+		b.orphans = append(b.orphans, store) // until the marker comes, which is behind them
 	}
 	return b.file(e, to, buf)
+}
+
+// store notes that a store of subjects is in the backup. One that could not be opened afterwards would have no tombstones applied.
+func (b *reader) store(e *entry) error {
+	if len(b.stores) == maxStores {
+		return invalid(e.Name, "it has more than %d stores of subjects", maxStores)
+	}
+	dir := fs.FileMode(0o700)
+	if n := len(b.dirs); n > 0 {
+		dir = fs.FileMode(b.dirs[n-1].Mode)
+	}
+	if err := checkMarker(fs.FileMode(e.Mode), dir, e.Size); err != nil {
+		return invalid(e.Name, "%w", err)
+	}
+	name := path.Dir(e.Name)
+	if b.hopeless {
+		b.report.Stores, b.report.StoresUnchecked = len(b.stores)+1, 1
+		return fmt.Errorf("%w: %w", ErrTombstones, errNobodyTells(name))
+	}
+	b.stores = append(b.stores, name)
+	b.report.Stores = len(b.stores)
+	b.orphans = slices.DeleteFunc(b.orphans, func(store string) bool { return store == name })
+	return nil
+}
+
+// maxMarker is the longest marker of a store, in bytes.
+const maxMarker = 4096
+
+// checkMarker says why package shred opens no store with such a marker, in a directory of mode dir.
+func checkMarker(mode, dir fs.FileMode, size int64) error {
+	switch {
+	case size > maxMarker:
+		return fmt.Errorf("the marker of a store of subjects has %d bytes, more than %d", size, maxMarker)
+	case runtime.GOOS == "windows": // which has no such modes
+	case mode&0o077 != 0:
+		return fmt.Errorf("the marker of a store of subjects has mode %04o; only its owner may read or write it (chmod 600)", mode)
+	case dir&0o022 != 0:
+		return fmt.Errorf("a store of subjects is in a directory of mode %04o; only its owner may write to it (chmod go-w)", dir)
+	}
+	return nil
 }
 
 // maxStores is how many stores of subjects may be in a backup.
@@ -485,8 +518,13 @@ func (b *reader) file(e *entry, to sink, buf []byte) error {
 		return err
 	}
 	b.in.digest.Write(want[:])
+	if path.Base(e.Name) == shred.FileStoreMarker {
+		if err := shred.CheckFileStoreMarker(buf[:e.Size]); err != nil { // not more than maxMarker
+			return invalid(e.Name, "%w", err)
+		}
+	}
 	if have := [sha256.Size]byte(hash.Sum(nil)); have != want {
-		b.failures = append(b.failures, &Failure{Kind: ErrHash, Name: e.Name})
+		b.fail(&Failure{Kind: ErrHash, Name: e.Name})
 	}
 	b.s.each(File{Name: e.Name, Mode: fs.FileMode(e.Mode), Time: e.Time, Size: e.Size, SHA256: want})
 	return to.fileDone(e)
@@ -499,6 +537,9 @@ func (b *reader) end(data, sum []byte, to sink) error {
 	}
 	if total.Dirs != b.report.Dirs || total.Files != b.report.Files || total.Bytes != b.report.Bytes || !bytes.Equal(total.Digest, sum) {
 		return invalid("", "its end does not add up")
+	}
+	if len(b.orphans) > 0 {
+		return invalid(b.orphans[0], "it has keys of subjects without the %s of their store", shred.FileStoreMarker)
 	}
 	b.s.progress(b.report.Bytes)
 	return b.leave(len(b.tree.leave()), to)

@@ -20,11 +20,12 @@ type ScheduleConfig struct {
 	// Repeat is how often OnAlert is called again until a drill succeeds. Zero means 24 hours.
 	Repeat time.Duration
 	// LastSuccess is when a drill of an earlier process succeeded, as a Ledger remembers. The next one is due Every later. Zero means
-	// unknown: then a drill is made at once.
+	// unknown: then a drill is made at once, and the first one that fails is an alert.
 	LastSuccess time.Time
-	// OnDrill is told of every drill that has ended. Write it to the audit log. Nil means nobody.
+	// OnDrill is told of every drill that has ended, by the goroutine of the drill, which has not ended before it returns. Write it to the
+	// audit log. Nil means nobody.
 	OnDrill func(Drill)
-	// OnAlert is told that no drill has succeeded for too long, and when one does again. Required: a backup that nobody hears of failing
+	// OnAlert is told that no drill has succeeded for too long, and when one does again. It should not wait for anything. Required: a backup that nobody hears of failing
 	// is none.
 	OnAlert func(Alert)
 }
@@ -86,16 +87,17 @@ func NewSchedule(cfg ScheduleConfig) (*Schedule, error) {
 }
 
 // Run makes drills until ctx ends, and then returns its error, when the drill that runs has ended. One drill runs at a time; one that
-// takes longer than Every is followed by the next one at once. OnDrill and OnAlert are called one after the other by the goroutine of Run. OnAlert
-// is called on time also while a drill hangs.
+// takes longer than Every is followed by the next one at once. OnAlert is called by the goroutine of Run, on time also while a drill or OnDrill
+// hangs, and at the first drill that fails when ScheduleConfig.LastSuccess is unknown: a process that restarts before AlertAfter has passed
+// would never come to it.
 func (s *Schedule) Run(ctx context.Context) error {
 	if s == nil || s.cfg.Drill == nil {
 		return errors.New("backup: Schedule was not made by NewSchedule")
 	}
 	cfg, now := &s.cfg, time.Now()
-	next, state := now, Alert{Since: now}
+	next, state, unknown := now, Alert{Since: now}, true
 	if last := cfg.LastSuccess; !last.IsZero() && last.Before(now) {
-		next, state.Since = last.Add(cfg.Every), last
+		next, state.Since, unknown = last.Add(cfg.Every), last, false
 	}
 	due := time.NewTimer(next.Sub(now))
 	defer due.Stop()
@@ -108,25 +110,33 @@ func (s *Schedule) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			if running {
-				cfg.OnDrill(<-ended)
+				<-ended
 			}
 			return ctx.Err()
 		case <-due.C:
 			running, next = true, time.Now().Add(cfg.Every)
-			go func() { ended <- cfg.drill(ctx) }()
+			go func() {
+				d := cfg.drill(ctx)
+				cfg.OnDrill(d)
+				ended <- d
+			}()
 		case d := <-ended:
 			running = false
 			due.Reset(time.Until(next))
-			cfg.OnDrill(d)
 			if d.Err != nil {
 				state.Failed++
 				state.Err = d.Err
+				if unknown && !alerted {
+					alerted = true
+					cfg.OnAlert(state)
+					alert.Reset(cfg.Repeat)
+				}
 				continue
 			}
 			if state.Resolved = alerted; alerted {
 				cfg.OnAlert(state)
 			}
-			alerted, state = false, Alert{Since: d.Start.Add(d.Took)}
+			alerted, unknown, state = false, false, Alert{Since: d.Start.Add(d.Took)}
 			alert.Reset(cfg.AlertAfter - time.Since(state.Since))
 		case <-alert.C:
 			alerted = true

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +23,15 @@ func watch(t *testing.T, cfg backup.ScheduleConfig, d time.Duration) (told []str
 	t.Helper()
 	start := time.Now()
 	hour := func(at time.Time) string { return fmt.Sprintf("%.4g", at.Sub(start).Hours()) }
+	var mu sync.Mutex // they are told by two goroutines
 	cfg.OnDrill = func(d backup.Drill) {
+		mu.Lock()
+		defer mu.Unlock()
 		told = append(told, fmt.Sprintf("%s drill, began %s, took %v, %v", hour(time.Now()), hour(d.Start), d.Took, d.Err))
 	}
 	cfg.OnAlert = func(a backup.Alert) {
+		mu.Lock()
+		defer mu.Unlock()
 		told = append(told, fmt.Sprintf("%s alert since %s, %d failed, %v, resolved %v", hour(time.Now()), hour(a.Since), a.Failed, a.Err, a.Resolved))
 	}
 	s := must(backup.NewSchedule(cfg))
@@ -99,7 +105,8 @@ func TestADrillIsGivenUpAfterItsTimeoutAndAPanicIsAFailure(t *testing.T) {
 			<-ctx.Done()
 			return backup.Report{}, ctx.Err()
 		}}, 30*time.Hour)
-		same(t, told, "1 drill, began 0, took 1h0m0s, context deadline exceeded", "24 drill, began 24, took 0s, backup: the drill panicked: oh")
+		same(t, told, "1 drill, began 0, took 1h0m0s, context deadline exceeded", "1 alert since 0, 1 failed, context deadline exceeded, resolved false",
+			"24 drill, began 24, took 0s, backup: the drill panicked: oh", "25 alert since 0, 2 failed, backup: the drill panicked: oh, resolved false")
 	})
 }
 

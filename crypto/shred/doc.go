@@ -8,7 +8,7 @@
 //	proof, err := subjects.Shred(ctx, shred.Subject{Tenant: "acme", ID: "user-42"}) // write it to the audit log
 //
 // A key is 32 random bytes, never derived from anything: a key that can be derived again cannot be destroyed. It is kept in a Store,
-// wrapped by a ring, which is a *seal.Keyring or whatever else seals and opens. The boxes are those of package seal, bound to their place
+// wrapped by a ring, which is a *seal.Keyring, a *seal.Envelope in EnvelopeRing, or whatever else seals and opens. The boxes are those of package seal, bound to their place
 // as there.
 //
 // # What it protects against
@@ -27,8 +27,11 @@
 // # What it does not
 //
 //   - It erases what was sealed, not what was not: file names, logs, indexes and prompts in clear are yours to find.
+//     Nor does it touch the blind indexes of package seal: remove those of the subject with its rows.
 //   - A copy of the store and a key of the ring open everything of everybody whose key is in that copy. So a stolen backup is as
 //     good as the ring; keep the two apart. Removing a file does not wipe the disk; destroying the ring's key makes up for that.
+//   - Who can write to the store can destroy: remove keys, or put a tombstone there that nobody has asked for. A store keeps no MACs, so
+//     Tombstones and Proof vouch for what it says. Protect it as you protect the data; the proofs of the audit log are those that Shred returned.
 //   - Who has opened something before has it.
 //   - Boxes under one subject key name it by the same 4 bytes, so which of them belong together can be seen.
 //   - Without the AliasKey nobody's key is found. Without the ring's keys nobody's key opens: that shreds everybody. Back both up, elsewhere

@@ -33,13 +33,13 @@ func Example() {
 	fmt.Printf("%s %v\n", msg, err)
 
 	// Alice asks to be forgotten. The proof goes to the audit log; the box may stay where it is, in every backup.
-	proof, err := subjects.Shred(ctx, shred.Subject{Tenant: "acme", ID: "user-42"})
-	fmt.Println(proof.Counter, err)
+	proof, err := subjects.Shred(ctx, shred.SubjectOf(where))
+	fmt.Println(proof.Counter, proof.HadKey(), err) // false: is it spelled right?
 	_, err = subjects.Open(ctx, nil, box, where)
 	fmt.Println(errors.Is(err, shred.ErrShredded))
 	// Output:
 	// my name is Alice <nil>
-	// 1 <nil>
+	// 1 true <nil>
 	// true
 }
 

@@ -36,7 +36,7 @@ type FileConfig struct {
 //
 // A tombstone is a file of another name than the key, and it goes first: who copies an old key back into the directory undoes nothing, the
 // next Get removes it. Files are written beside their place, synced and renamed, and the directory is synced: a power cut leaves the one or
-// the other. Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was
+// the other. To copy a store, keep the modes (cp -a): a file that others may read, or a directory that they may write to, is an error. Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was
 // wrapped by the Ring, so it is gone for good when that key of the ring is destroyed.
 type FileStore struct {
 	dir     string
@@ -74,6 +74,9 @@ func NewFileStore(cfg FileConfig) (*FileStore, error) {
 			_, err = s.counter()
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) && !cfg.Create {
+		err = fmt.Errorf("there is no store; FileConfig.Create makes one: %w", err)
+	}
 	if err != nil {
 		return nil, s.about(err)
 	}
@@ -99,11 +102,21 @@ func (s *FileStore) counter() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", FileStoreMarker, err)
 	}
+	return parseMarker(data)
+}
+
+func parseMarker(data []byte) (counter uint64, err error) {
 	var m marker
 	if err := canonical.Unmarshal(bytes.TrimSuffix(data, []byte("\n")), &m); err != nil || m.Format != "mantlet-shred" || m.Version != 1 {
 		return 0, fmt.Errorf("%s: %w: not a file of format mantlet-shred version 1", FileStoreMarker, ErrUnreadable)
 	}
 	return min(m.Counter, maxCounter), nil
+}
+
+// CheckFileStoreMarker says whether NewFileStore takes the content of a marker. Otherwise the error is ErrUnreadable.
+func CheckFileStoreMarker(data []byte) error {
+	_, err := parseMarker(data)
+	return err
 }
 
 func (s *FileStore) lock(ctx context.Context) (unlock func(), err error) {
@@ -144,6 +157,7 @@ func (s *FileStore) Get(ctx context.Context, a Alias) (Record, error) {
 	return r, err
 }
 
+// get reads what there is of a. Nothing is only nothing where the store is: a directory without a marker is one that is not mounted, say.
 func (s *FileStore) get(a Alias) (Record, error) {
 	// The key first: a tombstone that is written in between is seen, while the other way round it would be missed.
 	key, keyErr := s.read(a, keySuffix)
@@ -158,6 +172,11 @@ func (s *FileStore) get(a Alias) (Record, error) {
 	case !errors.Is(err, ErrNotFound):
 		return Record{}, err // a tombstone that cannot be read is one
 	}
+	if errors.Is(keyErr, ErrNotFound) {
+		if _, err := s.counter(); err != nil {
+			return Record{}, err
+		}
+	}
 	return key, keyErr
 }
 
@@ -171,7 +190,7 @@ func (s *FileStore) read(a Alias, suffix string) (Record, error) {
 		return Record{}, ErrNotFound
 	}
 	if err != nil {
-		return Record{}, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		return Record{}, fmt.Errorf("%s: %w: %w", filepath.Base(name), ErrUnreadable, err)
 	}
 	r, err := ParseRecord(bytes.TrimSuffix(data, []byte("\n")))
 	if err == nil && (r.Alias != a || r.Shredded.IsZero() == (suffix == goneSuffix)) {
@@ -193,16 +212,26 @@ func (s *FileStore) Put(ctx context.Context, r Record) (Record, error) {
 		return Record{}, s.about(err)
 	}
 	defer unlock()
+	counter, err := s.counter() // also of a key: it must be the store that it is written to
+	if err != nil {
+		return Record{}, s.about(err)
+	}
 	var old *Record
 	switch o, err := s.get(r.Alias); {
 	case err == nil:
 		old = &o
-	case !errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrUnreadable) && !r.Shredded.IsZero() && s.onlyKey(r.Alias):
+		// A key that nobody can read is destroyed like any other one.
+	default:
 		return Record{}, s.about(err)
 	}
-	counter := uint64(0)
-	if !r.Shredded.IsZero() {
-		if counter, err = s.counter(); err != nil {
+	if old != nil && !old.Shredded.IsZero() {
+		removed, err := s.sweep(r.Alias) // whoever wrote the tombstone may have died before
+		if removed && err == nil {
+			err = privatefile.SyncDir(filepath.Dir(s.file(r.Alias)))
+		}
+		if err != nil {
 			return Record{}, s.about(err)
 		}
 	}
@@ -213,6 +242,12 @@ func (s *FileStore) Put(ctx context.Context, r Record) (Record, error) {
 		return Record{}, s.about(err)
 	}
 	return r, nil
+}
+
+// onlyKey says that there is no tombstone of a, not even one that cannot be read.
+func (s *FileStore) onlyKey(a Alias) bool {
+	_, err := os.Lstat(s.file(a) + goneSuffix)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *FileStore) write(r Record, counter uint64) error {
@@ -235,27 +270,38 @@ func (s *FileStore) write(r Record, counter uint64) error {
 	if err := privatefile.Replace(name+goneSuffix, data); err != nil {
 		return err
 	}
-	// A process that died while it wrote the key has left its file behind.
-	entries, err := os.ReadDir(filepath.Dir(name))
-	if err != nil {
+	if _, err := s.sweep(r.Alias); err != nil {
 		return err
 	}
+	return privatefile.SyncDir(filepath.Dir(name))
+}
+
+// sweep removes the key of somebody who was shredded, and what a process that died while it wrote the key has left behind.
+func (s *FileStore) sweep(a Alias) (removed bool, err error) {
+	dir, key := filepath.Dir(s.file(a)), a.String()+keySuffix
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, err
+	}
 	for _, e := range entries {
-		key := filepath.Base(name) + keySuffix
 		if n := e.Name(); n != key && (!strings.HasPrefix(n, "."+key+".") || !strings.HasSuffix(n, ".tmp")) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(filepath.Dir(name), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, err
 		}
+		removed = true
 	}
-	return privatefile.SyncDir(filepath.Dir(name))
+	return removed, nil
 }
 
 // List implements Store. A file whose name is none of a record is passed over; one that cannot be read is an error.
 func (s *FileStore) List(ctx context.Context, p Page) ([]Record, error) {
 	if s == nil || s.dir == "" {
 		return nil, errors.New("shred: FileStore was not made by NewFileStore")
+	}
+	if _, err := s.counter(); err != nil {
+		return nil, s.about(err)
 	}
 	var list []Record
 	suffix := keySuffix

@@ -15,7 +15,7 @@ import (
 	"github.com/mantlet-go/mantlet/crypto/seal"
 )
 
-// Ring wraps the keys of subjects. A *seal.Keyring is one.
+// Ring wraps the keys of subjects. A *seal.Keyring is one; EnvelopeRing makes one of a *seal.Envelope.
 type Ring interface {
 	Seal(dst, msg []byte, c seal.Context) ([]byte, error)
 	Open(dst, box []byte, c seal.Context) ([]byte, error)
@@ -45,6 +45,9 @@ type Subject struct {
 	// ID is what you call the subject: an account number rather than an address that changes. Required.
 	ID string
 }
+
+// SubjectOf returns the subject whose key seals in a Context: who is to be shredded so that what was sealed there does not open any more.
+func SubjectOf(c seal.Context) Subject { return Subject{Tenant: c.Tenant, ID: c.Subject} }
 
 // Subjects seals and opens under the key of each subject. It is safe for concurrent use. The zero Subjects and a nil one refuse everything.
 type Subjects struct {
@@ -158,15 +161,18 @@ func (s *Subjects) NewReader(ctx context.Context, r io.Reader, c seal.Context) (
 
 // Shred destroys the key of a subject for good and returns the proof, which belongs into the audit log. When it has returned nothing of
 // the subject opens any more: see Config.TrustCache about other processes. It needs no key of the Ring, so it works also when that is not
-// there. It leaves a tombstone also of a subject without a key, and of one that was shredded before it returns the first proof again. A
-// subject stays shredded: who comes back gets a new ID. The error is ErrContext or comes from the Store; then call it again.
+// there, nor that the stored key can be read. It leaves a tombstone also of a subject without a key, as a misspelled one is: Tombstone.HadKey
+// tells. Of one that was shredded before it returns the first proof again, and removes what may be left of the key. A subject stays shredded: who comes back gets a new ID. The error is ErrContext or comes from the Store; then call it again.
 func (s *Subjects) Shred(ctx context.Context, who Subject) (Tombstone, error) {
 	a, err := s.Alias(who)
 	if err != nil {
 		return Tombstone{}, err
 	}
 	defer s.cache.bar(a) // at the end, since until then somebody may still read the key
-	r, _, err := bury(ctx, s.cfg.Store, Record{Alias: a, Shredded: stamp(time.Now())})
+	r, fresh, err := bury(ctx, s.cfg.Store, Record{Alias: a, Shredded: stamp(time.Now())})
+	if err == nil && !fresh {
+		err = again(ctx, s.cfg.Store, r)
+	}
 	if err != nil {
 		return Tombstone{}, err
 	}
@@ -191,7 +197,7 @@ func (s *Subjects) Proof(ctx context.Context, who Subject) (Tombstone, error) {
 
 // ring returns the ring of one key that is the subject's.
 func (s *Subjects) ring(ctx context.Context, c seal.Context, create bool) (*seal.Keyring, error) {
-	a, err := s.Alias(Subject{c.Tenant, c.Subject})
+	a, err := s.Alias(SubjectOf(c))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +221,7 @@ func (s *Subjects) ring(ctx context.Context, c seal.Context, create bool) (*seal
 		return nil, ErrShredded
 	}
 	if known.ring == nil || known.key != r.Key {
-		if known.ring, err = s.unwrap(r); err != nil {
+		if known.ring, err = s.unwrap(ctx, r); err != nil {
 			return nil, err
 		}
 		known.key = r.Key
@@ -238,7 +244,7 @@ func fingerprint(text []byte) Fingerprint {
 func (s *Subjects) create(ctx context.Context, a Alias) (Record, error) {
 	text := []byte(seal.GenerateKey().Reveal())
 	defer clear(text)
-	box, err := s.cfg.Ring.Seal(nil, text, place(a))
+	box, err := s.wrap(ctx, text, place(a))
 	if err != nil {
 		return Record{}, err
 	}
@@ -249,8 +255,8 @@ func (s *Subjects) create(ctx context.Context, a Alias) (Record, error) {
 	return r, err
 }
 
-func (s *Subjects) unwrap(r Record) (*seal.Keyring, error) {
-	text, err := s.cfg.Ring.Open(nil, r.Box, place(r.Alias))
+func (s *Subjects) unwrap(ctx context.Context, r Record) (*seal.Keyring, error) {
+	text, err := s.unbox(ctx, r.Box, place(r.Alias))
 	if errors.Is(err, seal.ErrInvalid) {
 		return nil, ErrKey
 	}
@@ -266,38 +272,56 @@ func (s *Subjects) unwrap(r Record) (*seal.Keyring, error) {
 }
 
 // Rewrap wraps anew what is not wrapped by the primary key of the Ring, which must be a *seal.Keyring or have its methods Reseal and NeedsReseal:
-// the third step of replacing a key of the ring, which touches no box of a subject. It returns how many keys it has wrapped. After an error
-// call it again; what was done is done.
+// the third step of replacing a key of the ring, which touches no box of a subject. It returns how many keys it has wrapped. One that cannot
+// be wrapped is an error, and the others are wrapped all the same. After an error call it again; what was done is done.
 func (s *Subjects) Rewrap(ctx context.Context) (n int, err error) {
 	if s == nil || s.macKey == nil {
 		return 0, errZero
 	}
-	ring, ok := s.cfg.Ring.(interface {
-		NeedsReseal(box []byte) bool
-		Reseal(dst, box []byte, c seal.Context) ([]byte, error)
-	})
+	ring, ok := s.cfg.Ring.(resealer)
 	if !ok {
 		return 0, errors.New("shred: the Ring has no Reseal and NeedsReseal")
 	}
-	for r, err := range records(ctx, s.cfg.Store, false) {
-		if err != nil {
-			return n, err
+	var errs faults
+	for r, err := range Records(ctx, s.cfg.Store, Page{}) {
+		wrapped := false
+		if err == nil {
+			wrapped, err = s.rewrap(ctx, ring, r)
 		}
-		for ring.NeedsReseal(r.Box) {
-			if r.Box, err = ring.Reseal(nil, r.Box, place(r.Alias)); err != nil {
-				return n, fmt.Errorf("shred: key of %v: %w", r.Alias, err)
-			}
-			if _, err = s.cfg.Store.Put(ctx, r); err == nil {
-				n++
-				break
-			}
-			if errors.Is(err, ErrConflict) || errors.Is(err, ErrShredded) {
-				r, err = s.cfg.Store.Get(ctx, r.Alias) // a tombstone has no box
-			}
-			if err != nil {
-				return n, err
-			}
+		if wrapped {
+			n++
+		}
+		if err != nil && errs.end(ctx, err) {
+			break
 		}
 	}
-	return n, nil
+	return n, errs.join()
+}
+
+type resealer interface {
+	NeedsReseal(box []byte) bool
+	Reseal(dst, box []byte, c seal.Context) ([]byte, error)
+}
+
+func (s *Subjects) rewrap(ctx context.Context, ring resealer, r Record) (wrapped bool, err error) {
+	for ring.NeedsReseal(r.Box) {
+		if c, ok := ring.(contextRing); ok {
+			r.Box, err = c.resealContext(ctx, nil, r.Box, place(r.Alias))
+		} else {
+			r.Box, err = ring.Reseal(nil, r.Box, place(r.Alias))
+		}
+		if err != nil {
+			return false, fmt.Errorf("shred: key of %v: %w", r.Alias, err)
+		}
+		if _, err = s.cfg.Store.Put(ctx, r); err == nil {
+			return true, nil
+		}
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrShredded) {
+			r, err = s.cfg.Store.Get(ctx, r.Alias) // a tombstone has no box
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }

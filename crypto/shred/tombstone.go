@@ -23,8 +23,8 @@ import (
 type Tombstone struct {
 	// Subject is the keyed hash of who was shredded.
 	Subject Alias `json:"subject"`
-	// Key is the fingerprint of the key that was destroyed. Zero if the subject had none: the tombstone stands all the same, for a
-	// replica may have one.
+	// Key is the fingerprint of the key that was destroyed. Zero if the subject had none, or one that could not be read: the tombstone
+	// stands all the same, for a replica may have one. See HadKey.
 	Key Fingerprint `json:"key"`
 	// Time is when, in UTC, to the microsecond.
 	Time time.Time `json:"time"`
@@ -35,6 +35,10 @@ type Tombstone struct {
 	// data destroyed by the next restore.
 	MAC MAC `json:"mac"`
 }
+
+// HadKey reports whether a key was destroyed that the store could read. If not, look whether the subject is spelled as where its data was
+// sealed (SubjectOf): there may never have been such a one.
+func (t Tombstone) HadKey() bool { return t.Key != Fingerprint{} }
 
 // MAC is a message authentication code of 32 bytes.
 type MAC [sha256.Size]byte
@@ -126,7 +130,7 @@ func (s *Subjects) Tombstones(ctx context.Context) iter.Seq2[Tombstone, error] {
 			yield(Tombstone{}, errZero)
 			return
 		}
-		for r, err := range records(ctx, s.cfg.Store, true) {
+		for r, err := range Records(ctx, s.cfg.Store, Page{Shredded: true}) {
 			if err != nil {
 				yield(Tombstone{}, err)
 				return
@@ -159,40 +163,63 @@ func (s *Subjects) Apply(ctx context.Context, tombstones []Tombstone) (applied i
 }
 
 // Apply brings tombstones into a store without asking whether they are genuine, for a caller who knows that, because they come out of
-// an encrypted backup, say. Others use Subjects.Apply. It returns how many subjects were not shredded in the store before.
+// an encrypted backup, say. Others use Subjects.Apply. After an error the others are applied all the same. It returns how many subjects were not shredded in the store before.
 func Apply(ctx context.Context, store Store, tombstones []Tombstone) (applied int, err error) {
+	var errs faults
 	for i := range tombstones {
 		t := &tombstones[i]
-		if err := t.valid(); err != nil {
-			return applied, err
-		}
-		_, fresh, err := bury(ctx, store, t.record())
-		if err != nil {
-			return applied, fmt.Errorf("shred: tombstone %d of %d: %w", i+1, len(tombstones), err)
+		err, fresh := t.valid(), false
+		if err == nil {
+			_, fresh, err = bury(ctx, store, t.record())
 		}
 		if fresh {
 			applied++
 		}
+		if err != nil && errs.end(ctx, fmt.Errorf("shred: tombstone %d of %d: %w", i+1, len(tombstones), err)) {
+			break
+		}
 	}
-	return applied, nil
+	return applied, errs.join()
+}
+
+// faults are errors that one goes on after: the first of them, since there may be as many as subjects.
+type faults struct {
+	first []error
+	n     int
+}
+
+// end notes an error, and says whether there is no point in going on.
+func (f *faults) end(ctx context.Context, err error) bool {
+	if f.n++; len(f.first) < 10 {
+		f.first = append(f.first, err)
+	}
+	return ctx.Err() != nil
+}
+
+func (f *faults) join() error {
+	if more := f.n - len(f.first); more > 0 {
+		return errors.Join(append(f.first, fmt.Errorf("shred: and %d more like that", more))...)
+	}
+	return errors.Join(f.first...)
 }
 
 // CopyTombstones brings all tombstones of a store into another one: of the live store into one that was restored, or of a replica into
 // another. It returns how many subjects were not shredded in to before.
 func CopyTombstones(ctx context.Context, to, from Store) (applied int, err error) {
-	for r, err := range records(ctx, from, true) {
-		if err != nil {
-			return applied, err
-		}
-		_, fresh, err := bury(ctx, to, Record{Alias: r.Alias, Key: r.Key, Shredded: r.Shredded, Counter: r.Counter})
-		if err != nil {
-			return applied, err
+	var errs faults
+	for r, err := range Records(ctx, from, Page{Shredded: true}) {
+		fresh := false
+		if err == nil {
+			_, fresh, err = bury(ctx, to, Record{Alias: r.Alias, Key: r.Key, Shredded: r.Shredded, Counter: r.Counter})
 		}
 		if fresh {
 			applied++
 		}
+		if err != nil && errs.end(ctx, err) {
+			break
+		}
 	}
-	return applied, nil
+	return applied, errs.join()
 }
 
 // bury writes a tombstone over whatever the store has, and returns the one that is there then. gone says what the tombstone is like; without
@@ -203,6 +230,12 @@ func bury(ctx context.Context, store Store, gone Record) (r Record, fresh bool, 
 		switch {
 		case errors.Is(err, ErrNotFound):
 			r = Record{}
+		case errors.Is(err, ErrUnreadable):
+			// A key that cannot be read is no reason not to destroy it. Put refuses if it is a tombstone, or another version than none.
+			if put, err := store.Put(ctx, gone); err == nil {
+				return put, true, nil
+			}
+			return Record{}, false, err
 		case err != nil:
 			return Record{}, false, err
 		case !r.Shredded.IsZero():
@@ -225,10 +258,18 @@ func bury(ctx context.Context, store Store, gone Record) (r Record, fresh bool, 
 	return Record{}, false, err
 }
 
-// records lists a whole store.
-func records(ctx context.Context, store Store, shredded bool) iter.Seq2[Record, error] {
+// again lets a store finish what whoever wrote a tombstone may have died over: its Put refuses, but removes what is left of the key.
+func again(ctx context.Context, store Store, gone Record) error {
+	if _, err := store.Put(ctx, gone); err != nil && !errors.Is(err, ErrShredded) {
+		return err
+	}
+	return nil
+}
+
+// Records lists what a store has from p on, page by page. An error ends it.
+func Records(ctx context.Context, store Store, p Page) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		p := Page{Shredded: shredded}
+		p := p
 		for {
 			list, err := store.List(ctx, p)
 			if err != nil {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +28,7 @@ const (
 	Damaged
 	Refused
 	NoKey
+	Interrupted = 130 // as a shell says of SIGINT
 )
 
 // Config is what [Main] takes from its program.
@@ -61,10 +64,67 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
-		c.say("vault: %s", clean(line))
+	n := code(err)
+	if ctx.Err() != nil && n == Failed {
+		if n = Interrupted; onlyEnded(err) {
+			err = errors.New("interrupted; nothing was left behind")
+		}
 	}
-	return code(err)
+	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
+		c.say("vault: %s", line)
+	}
+	if (c.json || slices.Contains(args, "-json") || slices.Contains(args, "--json")) && !c.printed && !c.print && c.out != "-" { // where something else is expected
+		_ = c.printJSON(errorView{errorText{n, kindOf(err), secrets.ReplaceAllString(err.Error(), hiddenKey)}})
+	}
+	return n
+}
+
+// onlyEnded says that nothing else went wrong than that a context ended.
+func onlyEnded(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !onlyEnded(err) })
+	case interface{ Unwrap() error }:
+		return onlyEnded(e.Unwrap())
+	}
+	return err == context.Canceled || err == context.DeadlineExceeded
+}
+
+// errorView is what -json shows of an error, unless there is a report to be shown.
+type errorView struct {
+	Error errorText `json:"error"`
+}
+
+type errorText struct {
+	Code int    `json:"code"` // the exit code
+	Kind string `json:"kind"` // a word that stays the same
+	Text string `json:"text"` // for people
+}
+
+// kinds are the words that -json has for errors, the first one that fits.
+var kinds = []struct {
+	err  error
+	kind string
+}{
+	{backup.ErrDecrypt, "decrypt"}, {backup.ErrTruncated, "truncated"}, {backup.ErrHash, "hash"}, {backup.ErrManifest, "manifest"}, {backup.ErrCheckpoint, "checkpoint"},
+	{backup.ErrKeyUnavailable, "key_unavailable"}, {backup.ErrOlder, "older"}, {backup.ErrExists, "exists"}, {backup.ErrSource, "source"}, {backup.ErrChanged, "changed"},
+	{backup.ErrTombstones, "tombstones"}, {shred.ErrTombstone, "tombstone"}, {seal.ErrTruncated, "truncated"}, {seal.ErrInvalid, "decrypt"},
+	{seal.ErrUnknownKey, "key_unavailable"}, {seal.ErrKeyDisabled, "key_unavailable"}, {seal.ErrKeyDestroyed, "key_unavailable"},
+	{seal.ErrKeyState, "key_state"}, {seal.ErrKeyExists, "key_exists"}, {errNoRing, "no_key"}, {fs.ErrExist, "exists"}, {errRefused, "refused"},
+}
+
+func kindOf(err error) string {
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.kind
+		}
+	}
+	switch code(err) {
+	case Usage:
+		return "usage"
+	default:
+		return "failed"
+	}
 }
 
 func code(err error) int {
@@ -77,13 +137,22 @@ func code(err error) int {
 		return Usage
 	case is(backup.ErrDecrypt, backup.ErrTruncated, backup.ErrHash, backup.ErrManifest, backup.ErrCheckpoint, seal.ErrInvalid, seal.ErrTruncated):
 		return Damaged
-	case is(backup.ErrKeyUnavailable, seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed):
+	case is(backup.ErrKeyUnavailable, seal.ErrUnknownKey, seal.ErrKeyDisabled, seal.ErrKeyDestroyed, errNoRing):
 		return NoKey
-	case is(backup.ErrOlder, backup.ErrExists, backup.ErrSource, backup.ErrTombstones, seal.ErrKeyState, seal.ErrKeyExists, shred.ErrTombstone, fs.ErrExist):
+	case is(errRefused, backup.ErrOlder, backup.ErrExists, backup.ErrSource, backup.ErrTombstones, seal.ErrKeyState, seal.ErrKeyExists, shred.ErrTombstone, fs.ErrExist):
 		return Refused
 	}
 	return Failed
 }
+
+var errRefused = errors.New("refused")
+
+// refusedError is errRefused, with a text that says why.
+type refusedError struct{ error }
+
+func (refusedError) Is(target error) bool { return target == errRefused }
+
+func refused(err error) error { return refusedError{err} }
 
 // usageError is a fault of whoever typed the command.
 type usageError struct{ error }
@@ -99,6 +168,7 @@ type call struct {
 
 	ring, out, to                     string
 	json, print, stdin, force, list   bool
+	printed                           bool // JSON
 	place                             seal.Context
 	add                               bool
 	promote, retire, restore, destroy seal.ID
@@ -137,9 +207,25 @@ func (c *call) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return wrongUse("no command; vault -h lists them")
 	}
+	if args[0] == "help" && len(args) > 1 {
+		args = []string{args[1], "-h"}
+	}
 	if slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0]) {
 		c.help()
 		return flag.ErrHelp
+	}
+	if slices.Contains([]string{"version", "-version", "--version"}, args[0]) {
+		version := "(unknown)"
+		if info, ok := debug.ReadBuildInfo(); ok {
+			version = info.Main.Version
+			for _, m := range info.Deps { // in a program of another module
+				if m.Path == "github.com/mantlet-go/mantlet" {
+					version = m.Version
+				}
+			}
+		}
+		_, err := fmt.Fprintln(c.cfg.Stdout, "vault of github.com/mantlet-go/mantlet", version)
+		return err
 	}
 	i := slices.IndexFunc(commands, func(cmd command) bool { return cmd.name == args[0] })
 	if i < 0 {
@@ -157,7 +243,7 @@ func (c *call) run(ctx context.Context, args []string) error {
 func (c *call) parse(cmd *command, args []string) error {
 	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&c.ring, "ring", "", "`FILE`|the keys (VAULT_RING)")
+	f.StringVar(&c.ring, "ring", "", "`FILE`|the keys (MANTLET_RING)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	if cmd.flags != nil {
 		cmd.flags(c, f)
@@ -184,10 +270,10 @@ func (c *call) parse(cmd *command, args []string) error {
 		return wrongUse("%s takes %d arguments, not %d", c.name, cmd.most, len(c.args))
 	}
 	if c.ring == "" {
-		c.ring = c.cfg.Getenv("VAULT_RING")
+		c.ring = c.cfg.Getenv("MANTLET_RING")
 	}
 	if c.ring == "" && !c.print {
-		return wrongUse("-ring (or VAULT_RING) does not say where the keys are")
+		return wrongUse("-ring (or MANTLET_RING) does not say where the keys are")
 	}
 	return nil
 }
@@ -221,8 +307,8 @@ func placeFlags(c *call, f *flag.FlagSet) {
 	c.place.Purpose = "vault file"
 	f.StringVar(&c.place.Purpose, "purpose", c.place.Purpose, "`TEXT`|what the file is; without, \"vault file\"")
 	f.StringVar(&c.place.Tenant, "tenant", "", "`TEXT`|whose it is")
-	f.StringVar(&c.place.Subject, "subject", "", "`TEXT`|what it is about")
-	f.StringVar(&c.place.Path, "path", "", "`TEXT`|where in that it is")
+	f.StringVar(&c.place.Subject, "subject", "", "`TEXT`|whom or what it is about, a user say")
+	f.StringVar(&c.place.Path, "path", "", "`TEXT`|which one it is, its name say")
 	workers(c, f)
 }
 
@@ -264,8 +350,8 @@ func list(to *[]string) func(string) error {
 }
 
 func labelFlags(c *call, f *flag.FlagSet) {
-	f.StringVar(&c.label, "label", "", "`TEXT`|the series of backups; required (VAULT_LABEL)")
-	f.StringVar(&c.ledger, "ledger", "", "`FILE`|remembers the newest backup (VAULT_LEDGER)")
+	f.StringVar(&c.label, "label", "", "`TEXT`|the series of backups; required (MANTLET_LABEL)")
+	f.StringVar(&c.ledger, "ledger", "", "`FILE`|remembers the newest backup (MANTLET_LEDGER)")
 	f.Func("needs", "`FILE`|a ring that what is backed up needs, if it is another one; may be given again", list(&c.needs))
 	workers(c, f)
 }
@@ -308,15 +394,15 @@ func restoreFlags(c *call, f *flag.FlagSet) {
 
 func (c *call) help() {
 	w := tabwriter.NewWriter(c.cfg.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "usage: vault COMMAND [flags]; vault COMMAND -h lists its flags\n\n")
+	fmt.Fprint(w, "usage: vault COMMAND [flags]; vault help COMMAND lists its flags; vault version\n\n")
 	for _, cmd := range commands {
 		fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(cmd.name+" "+cmd.args), cmd.about)
 	}
 	w.Flush()
 	fmt.Fprint(c.cfg.Stdout, `
-The keys are in the file that -ring or VAULT_RING names. Keep a copy of it where the backups are not.
+The keys are in the file that -ring or MANTLET_RING names. Keep a copy of it where the backups are not.
 
-exit codes: 0 done, 1 a file failed, 2 wrong use, 3 damaged, 4 refused, 5 a key is not there
+exit codes: 0 done, 1 a file failed, 2 wrong use, 3 damaged, 4 refused, 5 a key is not there, 130 interrupted
 `)
 }
 
@@ -332,7 +418,15 @@ func (c *call) helpOn(cmd *command, f *flag.FlagSet) {
 	w.Flush()
 }
 
-func (c *call) say(format string, args ...any) { fmt.Fprintf(c.cfg.Stderr, format+"\n", args...) }
+// say prints a line on standard error: the one place that does, so that neither a key that stands where a name should nor a name of control
+// characters gets out.
+func (c *call) say(format string, args ...any) {
+	fmt.Fprintln(c.cfg.Stderr, clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), hiddenKey)))
+}
+
+const hiddenKey = "mantlet-seal-v1_[hidden]"
+
+var secrets = regexp.MustCompile(`mantlet-seal-v1_[^\s"]+`)
 
 // clean escapes what would do something to a terminal or look like another line.
 func clean(s string) string {

@@ -21,6 +21,6 @@ func ExampleMain() {
 	code := cli.Main(context.Background(), cli.Config{CheckCheckpoint: check, Stderr: os.Stdout}, []string{"verify", "1.vault"})
 	fmt.Println("exit code", code)
 	// Output:
-	// vault: -ring (or VAULT_RING) does not say where the keys are
+	// vault: -ring (or MANTLET_RING) does not say where the keys are
 	// exit code 2
 }

@@ -26,13 +26,22 @@ func (c *call) begin(total int64) {
 			if !ok || c.cfg.Getenv("TERM") == "dumb" {
 				return false
 			}
-			info, err := f.Stat()
-			return err == nil && info.Mode()&os.ModeCharDevice != 0
+			return isTerminal(f)
 		}
 	}
 	if terminal() {
 		c.bar = bar{w: c.cfg.Stderr, total: total, start: time.Now()}
 	}
+}
+
+// isTerminal says whether a file looks like one.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // at draws the bar, ten times a second at most.

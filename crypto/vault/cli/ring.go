@@ -9,11 +9,23 @@ import (
 	"github.com/mantlet-go/mantlet/crypto/seal"
 )
 
+// errNoRing does not say how to make one: whoever wants to decrypt needs the old one.
+var errNoRing = errors.New("there is none")
+
+// newRing is loadRing for what may be the first use of a ring.
+func newRing(path string) (*seal.Keyring, error) {
+	ring, err := loadRing(path)
+	if errors.Is(err, errNoRing) {
+		err = fmt.Errorf("%w; keygen makes one", err)
+	}
+	return ring, err
+}
+
 // loadRing reads the ring in a file.
 func loadRing(path string) (*seal.Keyring, error) {
 	ring, err := seal.ReadKeyringFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("ring %s: there is none; keygen makes one", path)
+		return nil, fmt.Errorf("ring %s: %w", path, errNoRing)
 	}
 	return ring, err
 }

@@ -23,6 +23,7 @@ import (
 )
 
 func (c *call) printJSON(v any) error {
+	c.printed = true
 	e := json.NewEncoder(c.cfg.Stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
@@ -102,9 +103,9 @@ func (c *call) keys(context.Context) error {
 }
 
 // input opens the file that was named, or standard input.
-func (c *call) input() (r io.Reader, size int64, done func() error, err error) {
+func (c *call) input(ctx context.Context) (r io.Reader, size int64, done func() error, err error) {
 	if len(c.args) == 0 || c.args[0] == "-" {
-		return c.cfg.Stdin, 0, func() error { return nil }, nil
+		return &patient{ctx: ctx, r: c.cfg.Stdin}, 0, func() error { return nil }, nil
 	}
 	f, err := os.Open(c.args[0])
 	if err != nil {
@@ -120,8 +121,43 @@ func (c *call) input() (r io.Reader, size int64, done func() error, err error) {
 	return f, info.Size(), f.Close, nil
 }
 
-// output writes a file that is there only when all of it is.
-func (c *call) output(name string, replace bool, write func(io.Writer) error) (err error) {
+// patient is a reader whose Read ends with a context, also when nobody types anything.
+type patient struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte
+	got chan read
+}
+
+type read struct {
+	n   int
+	err error
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if p.got == nil {
+		p.got, p.buf = make(chan read, 1), make([]byte, 64<<10)
+	}
+	buf := p.buf[:min(len(b), len(p.buf))] // not b, which the caller may use again when Read has ended early
+	go func() {
+		n, err := p.r.Read(buf)
+		p.got <- read{n, err}
+	}()
+	select {
+	case got := <-p.got:
+		return copy(b, buf[:got.n]), got.err
+	case <-p.ctx.Done():
+		p.r = ended{p.ctx} // that goroutine may read on
+		return 0, p.ctx.Err()
+	}
+}
+
+type ended struct{ ctx context.Context }
+
+func (e ended) Read([]byte) (int, error) { return 0, e.ctx.Err() }
+
+// output writes a file that is there only when all of it is. If it is to replace one of which old tells, it gets its mode and owner.
+func (c *call) output(name string, replace bool, old fs.FileInfo, write func(io.Writer) error) (err error) {
 	if name == "-" {
 		return write(c.cfg.Stdout)
 	}
@@ -141,7 +177,12 @@ func (c *call) output(name string, replace bool, write func(io.Writer) error) (e
 			err = errors.Join(err, e)
 		}
 	}()
-	if err = write(f); err == nil {
+	if err = write(f); err == nil && old != nil {
+		if err = own(f, old); err == nil { // before the mode, which it may take bits from
+			err = f.Chmod(old.Mode().Perm())
+		}
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -195,16 +236,19 @@ func (c *call) encrypt(ctx context.Context) error {
 	if c.json && c.out == "-" {
 		return wrongUse("-json and the file itself cannot both be on standard output")
 	}
-	ring, err := loadRing(c.ring)
+	if f, ok := c.cfg.Stdout.(*os.File); ok && c.out == "-" && isTerminal(f) {
+		return wrongUse("what is encrypted is nothing for a terminal; -out FILE writes it to a file")
+	}
+	ring, err := newRing(c.ring)
 	if err != nil {
 		return err
 	}
-	in, size, done, err := c.input()
+	in, size, done, err := c.input(ctx)
 	if err != nil {
 		return err
 	}
 	c.begin(size)
-	err = c.output(c.out, c.force, seals(ctx, c, ring, in))
+	err = c.output(c.out, c.force, nil, seals(ctx, c, ring, in))
 	if err = errors.Join(err, done()); err != nil || !c.json {
 		return err
 	}
@@ -229,7 +273,7 @@ func (c *call) decrypt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in, size, done, err := c.input()
+	in, size, done, err := c.input(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +281,7 @@ func (c *call) decrypt(ctx context.Context) error {
 	head := bufio.NewReaderSize(in, 1<<20)
 	start, _ := head.Peek(5)
 	key, _ := seal.IDOf(start)
-	err = c.output(c.out, c.force, func(w io.Writer) error {
+	err = c.output(c.out, c.force, nil, func(w io.Writer) error {
 		stream, err := ring.NewParallelReader(head, c.place, c.workers)
 		if err == nil {
 			err = c.move(ctx, w, stream)
@@ -311,7 +355,10 @@ func (c *call) reseal(ctx context.Context) error {
 	for _, name := range c.args {
 		v, err := c.resealOne(ctx, ring, name)
 		if err != nil {
-			errs = append(errs, explain(name, err))
+			if err = explain(name, err); errors.Is(err, seal.ErrInvalid) {
+				err = fmt.Errorf("%w (it may be a backup: those are not rotated, make a new one)", err)
+			}
+			errs = append(errs, err)
 			continue
 		}
 		views = append(views, v)
@@ -330,6 +377,17 @@ func (c *call) reseal(ctx context.Context) error {
 }
 
 func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (v resealView, err error) {
+	// Of a link, only the link would be replaced, and the file that it leads to left under the old key.
+	at, err := os.Lstat(name)
+	if err != nil {
+		return v, err
+	}
+	if !at.Mode().IsRegular() {
+		return v, refused(fmt.Errorf("%s is not a regular file but %v; name the file itself", name, at.Mode()))
+	}
+	if n := links(at); n > 1 {
+		return v, refused(fmt.Errorf("%s has %d names (hard links), and the others would stay under the old key", name, n))
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return v, err
@@ -338,6 +396,9 @@ func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (
 	info, err := f.Stat()
 	if err != nil {
 		return v, err
+	}
+	if !os.SameFile(at, info) {
+		return v, fmt.Errorf("%s was replaced meanwhile", name)
 	}
 	in := bufio.NewReaderSize(f, 1<<20)
 	head, _ := in.Peek(5)
@@ -348,21 +409,25 @@ func (c *call) resealOne(ctx context.Context, ring *seal.Keyring, name string) (
 	if err != nil {
 		return v, err
 	}
-	return v, c.output(name, true, seals(ctx, c, ring, stream))
+	return v, c.output(name, true, info, seals(ctx, c, ring, stream))
 }
 
 // safe opens the rings and the ledger.
 func (c *call) safe() (s *backup.Safe, ledger *backup.Ledger, err error) {
 	if c.label == "" {
-		c.label = c.cfg.Getenv("VAULT_LABEL")
+		c.label = c.cfg.Getenv("MANTLET_LABEL")
 	}
 	if c.ledger == "" {
-		c.ledger = c.cfg.Getenv("VAULT_LEDGER")
+		c.ledger = c.cfg.Getenv("MANTLET_LEDGER")
 	}
 	if c.label == "" {
 		return nil, nil, wrongUse("%s needs -label TEXT", c.name)
 	}
-	ring, err := loadRing(c.ring)
+	load := loadRing
+	if c.name == "backup" {
+		load = newRing
+	}
+	ring, err := load(c.ring)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -428,6 +493,9 @@ func (c *call) backup(ctx context.Context) error {
 		if !ok || name == "" || from == "" {
 			return wrongUse("%q is not NAME=PATH", arg)
 		}
+		if slices.ContainsFunc(set.Sources, func(src backup.Source) bool { return src.Name == name }) {
+			return wrongUse("the name %s is given twice", name)
+		}
 		set.Sources = append(set.Sources, backup.Source{Name: name, Path: from})
 	}
 	if len(set.Sources) == 0 {
@@ -437,13 +505,21 @@ func (c *call) backup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if (ledger == nil) == (set.Counter == 0) {
-		return wrongUse("backup needs -ledger FILE or -counter N, not both: they say that it is newer than another one")
+	if ledger == nil && set.Counter == 0 {
+		return wrongUse("backup needs -ledger FILE or -counter N: they say that it is newer than another one")
+	}
+	if ledger != nil && set.Counter != 0 {
+		return wrongUse("-ledger (or the ledger of the environment) and -counter both say which backup it is: only one of them")
 	}
 	if c.checkpoint != "" {
 		if set.Checkpoint, err = os.ReadFile(c.checkpoint); err != nil {
 			return err
 		}
+	}
+	first := set
+	first.Counter = max(first.Counter, 1)
+	if err := s.Check(first); err != nil { // before a counter is used up
+		return wrongUse("NAME=PATH: %w", err)
 	}
 	if _, err := os.Lstat(c.out); err == nil {
 		return fmt.Errorf("%w: %s", backup.ErrExists, c.out)
@@ -491,6 +567,9 @@ func (c *call) guarded() (s *backup.Safe, ledger *backup.Ledger, f *os.File, g b
 	}
 	g = backup.Guard{Newest: c.newest, AllowRollback: c.rollback}
 	if ledger != nil {
+		if _, err := os.Lstat(c.ledger); err != nil { // a misspelled one would know of no backup
+			return nil, nil, nil, g, fmt.Errorf("ledger: %w; -newest N says what is known without one", err)
+		}
 		known, err := ledger.Load()
 		if err != nil {
 			return nil, nil, nil, g, err
@@ -519,7 +598,7 @@ func (c *call) verify(ctx context.Context) error {
 	if err != nil {
 		return c.failed(report, err)
 	}
-	if ledger != nil {
+	if ledger != nil && !report.RolledBack { // an old one that is whole says nothing of the newest
 		if err := ledger.Note(ctx, report.Counter, time.Now()); err != nil {
 			return err
 		}
@@ -590,6 +669,7 @@ func (c *call) readTombstones() (all []shred.Tombstone, err error) {
 		return nil, err
 	}
 	defer f.Close()
+	all = []shred.Tombstone{} // of an empty file too: it says that there are none
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
@@ -624,6 +704,11 @@ type failureView struct {
 
 // failed says in JSON what is wrong with a backup. For people it is on standard error.
 func (c *call) failed(r backup.Report, err error) error {
+	if name := c.args[0]; errors.Is(err, backup.ErrDecrypt) {
+		err = fmt.Errorf("%s is no backup of the label %q, or was changed or damaged: %w", name, c.label, err)
+	} else if !errors.Is(err, backup.ErrExists) && !errors.Is(err, backup.ErrTombstones) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
 	if failures := failuresIn(err); c.json && len(failures) > 0 {
 		c.bar.clear()
 		return errors.Join(err, c.printJSON(reportView{r, failures}))
@@ -633,7 +718,7 @@ func (c *call) failed(r backup.Report, err error) error {
 
 func failuresIn(err error) (all []failureView) {
 	if f, ok := err.(*backup.Failure); ok {
-		return []failureView{{strings.TrimPrefix(f.Kind.Error(), "backup: "), f.Name, f.Error()}}
+		return []failureView{{kindOf(f.Kind), f.Name, f.Error()}}
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:
@@ -658,8 +743,14 @@ func (c *call) report(r backup.Report) error {
 	if len(r.Unavailable) > 0 {
 		c.say("vault: what was restored needs keys that are in no ring here: %v", r.Unavailable)
 	}
-	if r.Stores > 0 && c.name == "restore" && r.Previous == "" && c.tombstones == "" && len(c.live) == 0 {
-		c.say("vault: who was shredded since the backup is alive again in what was restored: without -live, -tombstones or -replace nobody tells.")
+	if len(r.Retired) > 0 {
+		c.say("vault: keys that were there when the backup was made are retired or destroyed: %v. What is under them does not open.", r.Retired)
+	}
+	if len(r.Vanished) > 0 {
+		c.say("vault: gone before it was read, and not in the backup: %s", clean(strings.Join(r.Vanished, ", ")))
+	}
+	for _, text := range r.Unburied {
+		c.say("vault: who was shredded since the backup may be alive again in what was restored: %s", clean(text))
 	}
 	if r.Checkpoint && !r.CheckpointChecked && c.name != "backup" {
 		c.say("vault: the backup has a checkpoint, and this vault cannot check it against the audit log.")
