@@ -23,10 +23,12 @@
 // Old data that comes back. A counter lower than the newest known one is refused, unless Guard.AllowRollback says that it is meant. Who was
 // shredded (package shred) stays so: the tombstones in the backup, those of the live stores that are replaced, and those of Target.Live and
 // Target.Tombstones are applied to what was staged, before anybody sees it, and once more when it is in its place. A backup with a store of
-// subjects is not restored where nothing tells who was shredded since; nor is one that has keys of subjects without the marker of their store.
+// subjects is not restored where nothing tells who was shredded since; nor is one that has keys of subjects without the marker of their
+// store.
 //
 // Hostile manifests, of somebody who has the key: names that are absolute, lead upwards, are too long, too deep, or not in the order in
-// which they are written; symbolic links, devices, and files with special bits are in no backup, and refused as a source too (those of a directory are left out).
+// which they are written; symbolic links, devices, and files with special bits are in no backup, and refused as a source too (those of a
+// directory are left out).
 //
 // # What it does not
 //
@@ -43,22 +45,21 @@
 //
 // # Disaster recovery
 //
-// What is not in the backups must be kept where they are not: the ring that they are under (Config.Ring), the ledger, and the audit log or another
-// replica, which tell who was shredded since. With them, on a new machine:
+// What is not in the backups must be kept where they are not: the ring that they are under (Config.Ring), the ledger, and the audit log or
+// another replica, which tell who was shredded since. With them, on a new machine:
 //
-//  1. Read the ring: seal.ReadKeyringFile.
-//  2. Verify the newest backup, with Guard.Newest from the ledger.
-//  3. Restore it to a new directory, with Target.Live or Target.Tombstones.
-//  4. Withdraw again what was withdrawn since Report.Time: API keys, say, from the audit log.
-//  5. Start what uses it, and make a new backup.
+// 1. Read the ring: seal.ReadKeyringFile. 2. Verify the newest backup, with Guard.Newest from the ledger. 3. Restore it to a new directory,
+// with Target.Live or Target.Tombstones. 4. Withdraw again what was withdrawn since Report.Time: API keys, say, from the audit log. 5.
+// Start what uses it, and make a new backup.
 //
-// In place, over what is damaged but there, it is the same with Target.Replace: the tombstones of the stores that are replaced are found without
-// Live. Package cli (crypto/vault/cli) has the commands.
+// In place, over what is damaged but there, it is the same with Target.Replace: the tombstones of the stores that are replaced are found
+// without Live. Package cli (crypto/vault/cli) has the commands.
 //
 // # Replacing a key
 //
-// Between the step that promotes a new key and the one that retires the old one (package seal), make a new backup: an older one is under the old
-// key, and does not open when that is destroyed. A drill of a backup of before names the old key in Report.Retired, which is no failure.
+// Between the step that promotes a new key and the one that retires the old one (package seal), make a new backup: an older one is under
+// the old key, and does not open when that is destroyed. A drill of a backup of before names the old key in Report.Retired, which is no
+// failure.
 //
 // # Format
 //

@@ -13,7 +13,8 @@ import (
 
 // Drill returns a function for ScheduleConfig.Drill. Each time it asks set what is to be backed up, gives it the next counter of the
 // ledger, writes it to a file in dir named like 00000017.backup, reads that back with Verify, and notes in the ledger that it did. A backup
-// that could not be verified is removed. The Report of one that failed has its Counter. dir must not be in what is backed up. Those that grow old are yours to remove.
+// that could not be verified is removed. The Report of one that failed has its Counter. dir must not be in what is backed up. Those that
+// grow old are yours to remove.
 func (s *Safe) Drill(l *Ledger, dir string, set func(ctx context.Context) (Set, error)) func(ctx context.Context) (Report, error) {
 	return func(ctx context.Context) (Report, error) {
 		next, err := set(ctx)

@@ -72,11 +72,11 @@ func (s *Safe) Verify(ctx context.Context, r io.Reader, g Guard) (Report, error)
 }
 
 // Restore writes a backup to t.Dir, whole or not at all: everything is staged in a directory beside it, verified as Verify does and synced,
-// tombstones are applied, and then the directory is renamed. A backup with a store of subjects is refused (ErrTombstones) unless
-// something tells who was shredded since: see Target.Tombstones and Live, and Replace, which finds the stores in what it replaces. When it replaces one, there is a moment between two renames in which t.Dir is
-// not there; whoever finds it so after a power cut has both whole beside it. A key whose canary does not open is no error here, since its
-// ring may be what is being restored: see Report.Unavailable. The error is as that of Verify, or wraps ErrExists or ErrTombstones, or comes
-// from the file system.
+// tombstones are applied, and then the directory is renamed. A backup with a store of subjects is refused (ErrTombstones) unless something
+// tells who was shredded since: see Target.Tombstones and Live, and Replace, which finds the stores in what it replaces. When it replaces
+// one, there is a moment between two renames in which t.Dir is not there; whoever finds it so after a power cut has both whole beside it. A
+// key whose canary does not open is no error here, since its ring may be what is being restored: see Report.Unavailable. The error is as
+// that of Verify, or wraps ErrExists or ErrTombstones, or comes from the file system.
 func (s *Safe) Restore(ctx context.Context, r io.Reader, t Target) (report Report, err error) {
 	if s == nil || s.cfg.Ring == nil {
 		return Report{}, errZero

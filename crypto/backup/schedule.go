@@ -25,8 +25,8 @@ type ScheduleConfig struct {
 	// OnDrill is told of every drill that has ended, by the goroutine of the drill, which has not ended before it returns. Write it to the
 	// audit log. Nil means nobody.
 	OnDrill func(Drill)
-	// OnAlert is told that no drill has succeeded for too long, and when one does again. It should not wait for anything. Required: a backup that nobody hears of failing
-	// is none.
+	// OnAlert is told that no drill has succeeded for too long, and when one does again. It should not wait for anything. Required: a
+	// backup that nobody hears of failing is none.
 	OnAlert func(Alert)
 }
 

@@ -8,8 +8,8 @@
 //	proof, err := subjects.Shred(ctx, shred.Subject{Tenant: "acme", ID: "user-42"}) // write it to the audit log
 //
 // A key is 32 random bytes, never derived from anything: a key that can be derived again cannot be destroyed. It is kept in a Store,
-// wrapped by a ring, which is a *seal.Keyring, a *seal.Envelope in EnvelopeRing, or whatever else seals and opens. The boxes are those of package seal, bound to their place
-// as there.
+// wrapped by a ring, which is a *seal.Keyring, a *seal.Envelope in EnvelopeRing, or whatever else seals and opens. The boxes are those of
+// package seal, bound to their place as there.
 //
 // # What it protects against
 //

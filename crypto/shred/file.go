@@ -36,8 +36,9 @@ type FileConfig struct {
 //
 // A tombstone is a file of another name than the key, and it goes first: who copies an old key back into the directory undoes nothing, the
 // next Get removes it. Files are written beside their place, synced and renamed, and the directory is synced: a power cut leaves the one or
-// the other. To copy a store, keep the modes (cp -a): a file that others may read, or a directory that they may write to, is an error. Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was
-// wrapped by the Ring, so it is gone for good when that key of the ring is destroyed.
+// the other. To copy a store, keep the modes (cp -a): a file that others may read, or a directory that they may write to, is an error.
+// Removing a file does not wipe the disk: what lies there, in snapshots or in a file system's journal, is the key as it was wrapped by the
+// Ring, so it is gone for good when that key of the ring is destroyed.
 type FileStore struct {
 	dir     string
 	writing chan struct{} // whoever has put its token there writes

@@ -159,10 +159,11 @@ func (s *Subjects) NewReader(ctx context.Context, r io.Reader, c seal.Context) (
 	return ring.NewReader(r, c)
 }
 
-// Shred destroys the key of a subject for good and returns the proof, which belongs into the audit log. When it has returned nothing of
-// the subject opens any more: see Config.TrustCache about other processes. It needs no key of the Ring, so it works also when that is not
-// there, nor that the stored key can be read. It leaves a tombstone also of a subject without a key, as a misspelled one is: Tombstone.HadKey
-// tells. Of one that was shredded before it returns the first proof again, and removes what may be left of the key. A subject stays shredded: who comes back gets a new ID. The error is ErrContext or comes from the Store; then call it again.
+// Shred destroys the key of a subject for good and returns the proof, which belongs into the audit log. When it has returned nothing of the
+// subject opens any more: see Config.TrustCache about other processes. It needs no key of the Ring, so it works also when that is not
+// there, nor that the stored key can be read. It leaves a tombstone also of a subject without a key, as a misspelled one is:
+// Tombstone.HadKey tells. Of one that was shredded before it returns the first proof again, and removes what may be left of the key. A
+// subject stays shredded: who comes back gets a new ID. The error is ErrContext or comes from the Store; then call it again.
 func (s *Subjects) Shred(ctx context.Context, who Subject) (Tombstone, error) {
 	a, err := s.Alias(who)
 	if err != nil {

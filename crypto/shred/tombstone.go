@@ -162,8 +162,9 @@ func (s *Subjects) Apply(ctx context.Context, tombstones []Tombstone) (applied i
 	return Apply(ctx, s.cfg.Store, tombstones)
 }
 
-// Apply brings tombstones into a store without asking whether they are genuine, for a caller who knows that, because they come out of
-// an encrypted backup, say. Others use Subjects.Apply. After an error the others are applied all the same. It returns how many subjects were not shredded in the store before.
+// Apply brings tombstones into a store without asking whether they are genuine, for a caller who knows that, because they come out of an
+// encrypted backup, say. Others use Subjects.Apply. After an error the others are applied all the same. It returns how many subjects were
+// not shredded in the store before.
 func Apply(ctx context.Context, store Store, tombstones []Tombstone) (applied int, err error) {
 	var errs faults
 	for i := range tombstones {

@@ -17,12 +17,13 @@
 //	verify FILE           restore it without writing anything: decrypt all, hash all, open a canary of every key
 //	restore FILE -to DIR  restore it whole or not at all
 //
-// "vault help COMMAND", or -h after a command, lists its flags; "vault version" says which one it is. A flag is given once, but -skip, -append-only, -needs and -live.
+// "vault help COMMAND", or -h after a command, lists its flags; "vault version" says which one it is. A flag is given once, but -skip,
+// -append-only, -needs and -live.
 //
 // # The ring
 //
-// The flag -ring, or the environment variable MANTLET_RING, names the file of the keys, of mode 0600. Keep a copy of it where the backups are not:
-// without it they are nothing. To replace a key, in this order, and each step on every machine before the next one:
+// The flag -ring, or the environment variable MANTLET_RING, names the file of the keys, of mode 0600. Keep a copy of it where the backups
+// are not: without it they are nothing. To replace a key, in this order, and each step on every machine before the next one:
 //
 //	vault rotate -add           a new key, which only decrypts
 //	vault rotate -promote ID    it encrypts from now on
@@ -38,13 +39,15 @@
 //
 // # Old backups
 //
-// A backup has a counter. With -ledger FILE it is the next one of that file, and verify and restore refuse a lower one than the highest that the
-// file has seen; for them the file must exist. Without a ledger, -counter says it for backup, and -newest N what is known for verify and restore. -allow-rollback restores an old one all the
-// same.
+// A backup has a counter. With -ledger FILE it is the next one of that file, and verify and restore refuse a lower one than the highest
+// that the file has seen; for them the file must exist. Without a ledger, -counter says it for backup, and -newest N what is known for
+// verify and restore. -allow-rollback restores an old one all the same.
 //
-// Directories that are a shred.FileStore are recognised. Their tombstones, those of the stores in a directory that is replaced, and those of a store that
+// Directories that are a shred.FileStore are recognised. Their tombstones, those of the stores in a directory that is replaced, and those
+// of a store that
 // -live DIR names, are applied by restore. More of them, from an audit log, are read from -tombstones FILE: one JSON object a line, whose MACs are checked
-// with the key in -alias-key FILE; an empty file says that nobody was shredded since. Where nothing tells who was, a backup with such a store is refused;
+// with the key in -alias-key FILE; an empty file says that nobody was shredded since. Where nothing tells who was, a backup with such a
+// store is refused;
 // -insecure-skip-tombstones restores it all the same, applies what can be applied, and says what could not.
 //
 // # Disaster recovery
@@ -62,10 +65,10 @@
 //
 // # What it prints
 //
-// Text for people, or with -json one JSON value, on standard output: what was done, a report with "failures", or {"error":{"code","kind","text"}}, where
-// kind is a word that stays the same (older, decrypt, truncated, exists, tombstones, usage ...). A secret is on standard output with keygen -print, and with decrypt -out -,
-// and nowhere else. What went wrong, remarks, and a progress bar if standard error is a terminal, are on standard error. Control characters of
-// names are printed escaped.
+// Text for people, or with -json one JSON value, on standard output: what was done, a report with "failures", or
+// {"error":{"code","kind","text"}}, where kind is a word that stays the same (older, decrypt, truncated, exists, tombstones, usage ...). A
+// secret is on standard output with keygen -print, and with decrypt -out -, and nowhere else. What went wrong, remarks, and a progress bar
+// if standard error is a terminal, are on standard error. Control characters of names are printed escaped.
 //
 // # Exit codes
 //
@@ -79,6 +82,6 @@
 //
 // Where several things are wrong it is the first of 3, 5, 4 and 1.
 //
-// After an interrupt, a SIGTERM or a SIGHUP nothing is left behind. A process that is killed (SIGKILL) or loses its machine leaves what it wrote beside its
-// place: .NAME.*.tmp of decrypt in clear, .DIR.restore-* of restore in clear, and .NAME.ring.*.tmp with keys. Remove them.
+// After an interrupt, a SIGTERM or a SIGHUP nothing is left behind. A process that is killed (SIGKILL) or loses its machine leaves what it
+// wrote beside its place: .NAME.*.tmp of decrypt in clear, .DIR.restore-* of restore in clear, and .NAME.ring.*.tmp with keys. Remove them.
 package cli
