@@ -426,7 +426,7 @@ func (c *call) say(format string, args ...any) {
 
 const hiddenKey = "mantlet-seal-v1_[hidden]"
 
-var secrets = regexp.MustCompile(`mantlet-seal-v1_[^\s"]+`)
+var secrets = regexp.MustCompile(`mantlet-seal-v1_[0-9A-Za-z_-]+`)
 
 // clean escapes what would do something to a terminal or look like another line.
 func clean(s string) string {
