@@ -1,7 +1,7 @@
 // Command vault makes keys, encrypts files, and makes, verifies and restores encrypted backups:
 //
 //	go install github.com/mantlet-go/mantlet/crypto/vault@latest
-//	export MANTLET_RING=/root/acme.ring
+//	export MANTLET_RING=/etc/acme/ring
 //	vault keygen
 //	vault backup -label acme -ledger /var/lib/acme/ledger -out /mnt/backup/1.vault keys=/etc/acme/keys audit=/var/log/acme
 //	vault verify -label acme -ledger /var/lib/acme/ledger /mnt/backup/1.vault
