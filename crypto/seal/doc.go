@@ -39,7 +39,7 @@
 //     WatchFile; that all of them have the key shows when their health endpoints show the same Keys.
 //  2. Promote it. From here on new boxes are under the new key; the old one still opens.
 //  3. Wait for the streams that were begun before that, which end under the old key. Reseal what is stored (NeedsReseal tells what is left),
-//     and copy streams through NewReader and NewWriter.
+//     and copy streams through NewReader and NewWriter. Make a new backup: older ones need the old key.
 //  4. Retire the old key when the last box under it is gone: after the longest time to live and the age of the oldest backup. It opens
 //     nothing any more, and Restore undoes the step if a box was forgotten. Destroy ends it for good.
 //

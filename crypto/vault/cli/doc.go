@@ -54,7 +54,7 @@
 //
 // What must be at hand from elsewhere: the ring, the ledger, the alias key, and the live store of a replica or the proofs of the audit log.
 //
-//	export MANTLET_RING=/root/acme.ring MANTLET_LABEL=acme MANTLET_LEDGER=/root/acme.ledger
+//	export MANTLET_RING=/etc/acme/vault.ring MANTLET_LABEL=acme MANTLET_LEDGER=/etc/acme/vault.ledger
 //	vault verify /mnt/backup/17.vault
 //	vault restore /mnt/backup/17.vault -to /srv/acme -live /mnt/replica/subjects        nothing is left of /srv/acme
 //	vault restore /mnt/backup/17.vault -to /srv/acme -replace                           or its stores are
