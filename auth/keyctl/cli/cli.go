@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/internal/terminal"
 )
 
 // The exit codes of [Main].
@@ -66,7 +67,7 @@ func Main(ctx context.Context, cfg Config, args []string) int {
 	case errors.Is(err, errFindings):
 		return Findings
 	}
-	c.say("keyctl: %s", clean(err.Error()))
+	c.say("keyctl: %s", terminal.Clean(err.Error()))
 	var wrong usageError
 	switch {
 	case errors.As(err, &wrong), errors.Is(err, apikey.ErrSpec):
@@ -415,7 +416,7 @@ func (c *call) step(ctx context.Context, f func(context.Context, string) error) 
 		case !c.many:
 			return err
 		default:
-			c.say("keyctl: %s: %s", clean(id), clean(err.Error()))
+			c.say("keyctl: %s: %s", terminal.Clean(id), terminal.Clean(err.Error()))
 			first = cmp.Or(first, err)
 			failed++
 		}
@@ -437,7 +438,7 @@ func (c *call) withoutUses(err error) error {
 		return err
 	}
 	if !c.usesUnknown {
-		c.say("keyctl: %s; what is shown says nothing of uses", clean(err.Error()))
+		c.say("keyctl: %s; what is shown says nothing of uses", terminal.Clean(err.Error()))
 	}
 	c.usesUnknown = true
 	return nil
@@ -491,7 +492,7 @@ func (c *call) sweep(ctx context.Context) error {
 	for _, id := range done.Dormant {
 		rows = append(rows, []string{id, "disabled: dormant"})
 	}
-	return errors.Join(err, c.printTable(rows))
+	return errors.Join(err, terminal.Table(c.cfg.Stdout, rows))
 }
 
 // finding is one thing about one key that somebody should look at.
@@ -548,7 +549,7 @@ func (c *call) review(ctx context.Context) error {
 		for _, f := range found {
 			rows = append(rows, []string{f.Kind, f.ID, f.ClientID, f.Detail})
 		}
-		err = c.printTable(rows)
+		err = terminal.Table(c.cfg.Stdout, rows)
 	}
 	if err == nil && c.check && len(found) > 0 {
 		return errFindings

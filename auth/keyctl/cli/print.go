@@ -2,16 +2,14 @@ package cli
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/mantlet-go/mantlet/auth/apikey"
+	"github.com/mantlet-go/mantlet/internal/terminal"
 )
 
 // view is a record as -json shows it: without the hash, which is nobody's business.
@@ -119,7 +117,7 @@ func (c *call) printRecord(r apikey.Record) error {
 	for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
 		add("label "+name, r.Labels[name])
 	}
-	return c.printTable(rows)
+	return terminal.Table(c.cfg.Stdout, rows)
 }
 
 func orNone(s string) string {
@@ -149,20 +147,7 @@ func (c *call) printList(all []apikey.Record) error {
 	for _, r := range all {
 		rows = append(rows, []string{cmp.Or(begins(r), r.ID), r.ClientID, state(r, c.now), when(r.CreatedAt), when(r.ExpiresAt), when(r.LastUsedAt), strings.Join(r.Scopes, " ")})
 	}
-	return c.printTable(rows)
-}
-
-func (c *call) printTable(rows [][]string) error {
-	w := tabwriter.NewWriter(c.cfg.Stdout, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if row[i] = clean(cell); row[i] == "" {
-				row[i] = "-"
-			}
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
+	return terminal.Table(c.cfg.Stdout, rows)
 }
 
 // when prints a time to the minute, in UTC.
@@ -171,13 +156,4 @@ func when(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02 15:04Z")
-}
-
-// clean escapes what would do something to a terminal or look like another line.
-func clean(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		q := strconv.Quote(s)
-		return q[1 : len(q)-1]
-	}
-	return s
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mantlet-go/mantlet/crypto/backup"
 	"github.com/mantlet-go/mantlet/crypto/seal"
 	"github.com/mantlet-go/mantlet/crypto/shred"
+	"github.com/mantlet-go/mantlet/internal/terminal"
 )
 
 // The exit codes of [Main].
@@ -421,18 +422,9 @@ func (c *call) helpOn(cmd *command, f *flag.FlagSet) {
 // say prints a line on standard error: the one place that does, so that neither a key that stands where a name should nor a name of control
 // characters gets out.
 func (c *call) say(format string, args ...any) {
-	fmt.Fprintln(c.cfg.Stderr, clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), hiddenKey)))
+	fmt.Fprintln(c.cfg.Stderr, terminal.Clean(secrets.ReplaceAllString(fmt.Sprintf(format, args...), hiddenKey)))
 }
 
 const hiddenKey = "mantlet-seal-v1_[hidden]"
 
 var secrets = regexp.MustCompile(`mantlet-seal-v1_[0-9A-Za-z_-]+`)
-
-// clean escapes what would do something to a terminal or look like another line.
-func clean(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		q := strconv.Quote(s)
-		return q[1 : len(q)-1]
-	}
-	return s
-}

@@ -13,13 +13,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/mantlet-go/mantlet/crypto/backup"
 	"github.com/mantlet-go/mantlet/crypto/seal"
 	"github.com/mantlet-go/mantlet/crypto/shred"
 	"github.com/mantlet-go/mantlet/internal/privatefile"
+	"github.com/mantlet-go/mantlet/internal/terminal"
 )
 
 func (c *call) printJSON(v any) error {
@@ -27,19 +27,6 @@ func (c *call) printJSON(v any) error {
 	e := json.NewEncoder(c.cfg.Stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-func (c *call) printTable(rows [][]string) error {
-	w := tabwriter.NewWriter(c.cfg.Stdout, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if row[i] = clean(cell); row[i] == "" {
-				row[i] = "-"
-			}
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
 }
 
 func when(t time.Time) string {
@@ -72,7 +59,7 @@ func (c *call) keygen(ctx context.Context) error {
 		return err
 	}
 	if !c.stdin {
-		c.say("%s has the only copy of the key: keep another one where the backups are not.", clean(c.ring))
+		c.say("%s has the only copy of the key: keep another one where the backups are not.", terminal.Clean(c.ring))
 	}
 	return c.keys(ctx)
 }
@@ -99,7 +86,7 @@ func (c *call) keys(context.Context) error {
 	if c.json {
 		return c.printJSON(views)
 	}
-	return c.printTable(rows)
+	return terminal.Table(c.cfg.Stdout, rows)
 }
 
 // input opens the file that was named, or standard input.
@@ -371,7 +358,7 @@ func (c *call) reseal(ctx context.Context) error {
 		for _, v := range views {
 			rows = append(rows, []string{v.File, v.From.String(), v.To.String()})
 		}
-		err = c.printTable(rows)
+		err = terminal.Table(c.cfg.Stdout, rows)
 	}
 	return errors.Join(append(errs, err)...)
 }
@@ -446,7 +433,7 @@ func (c *call) safe() (s *backup.Safe, ledger *backup.Ledger, err error) {
 			if f.Dir {
 				kind = "d"
 			}
-			fmt.Fprintf(c.cfg.Stdout, "%s%s %12d  %s\n", kind, f.Mode.String()[1:], f.Size, clean(f.Name))
+			fmt.Fprintf(c.cfg.Stdout, "%s%s %12d  %s\n", kind, f.Mode.String()[1:], f.Size, terminal.Clean(f.Name))
 		}
 	}
 	if c.ledger != "" {
@@ -747,10 +734,10 @@ func (c *call) report(r backup.Report) error {
 		c.say("vault: keys that were there when the backup was made are retired or destroyed: %v. What is under them does not open.", r.Retired)
 	}
 	if len(r.Vanished) > 0 {
-		c.say("vault: gone before it was read, and not in the backup: %s", clean(strings.Join(r.Vanished, ", ")))
+		c.say("vault: gone before it was read, and not in the backup: %s", terminal.Clean(strings.Join(r.Vanished, ", ")))
 	}
 	for _, text := range r.Unburied {
-		c.say("vault: who was shredded since the backup may be alive again in what was restored: %s", clean(text))
+		c.say("vault: who was shredded since the backup may be alive again in what was restored: %s", terminal.Clean(text))
 	}
 	if r.Checkpoint && !r.CheckpointChecked && c.name != "backup" {
 		c.say("vault: the backup has a checkpoint, and this vault cannot check it against the audit log.")
@@ -772,5 +759,5 @@ func (c *call) report(r backup.Report) error {
 	if r.Previous != "" {
 		rows = append(rows, []string{"replaced", r.Previous})
 	}
-	return c.printTable(rows)
+	return terminal.Table(c.cfg.Stdout, rows)
 }
