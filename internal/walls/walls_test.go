@@ -20,7 +20,7 @@ var (
 	rooms       = []string{"auth", "ratelimit", "validate", "sanitize", "audit", "crypto"}
 	otherTop    = []string{"examples", "internal", "testdata", ".ci", ".git", ".github", "mantlet-data"} // the last is what the tour of README makes
 	outside     = []string{"internal/bench", "internal/e2e"}
-	testHelpers = []string{"internal/corpus", "internal/dudect", "internal/memhttp", "internal/prints", "internal/raced"}
+	testHelpers = []string{"internal/corpus", "internal/dudect", "internal/memhttp", "internal/prints", "internal/raced", "internal/transcript"}
 	required    = []string{"github.com/golang-jwt/jwt/v5", "github.com/santhosh-tekuri/jsonschema/v5", "github.com/lmittmann/tint"}
 )
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,13 +18,11 @@ import (
 
 	"github.com/mantlet-go/mantlet/auth/apikey"
 	"github.com/mantlet-go/mantlet/auth/keyctl/cli"
+	"github.com/mantlet-go/mantlet/internal/transcript"
 )
 
-var update = flag.Bool("update", false, "rewrite the transcripts in testdata from what the commands print")
-
-// TestTranscripts replays the sessions in testdata and compares all that is printed. A line "$ command" is typed; what follows is
-// standard output, lines with "! " standard error, and "= N" the exit code when it is not 0. The commands are keyctl, whose standard
-// input stands behind <<<, and four of the test's own:
+// TestTranscripts replays the sessions in testdata (see package transcript). The commands are keyctl, whose standard input stands behind
+// <<<, and four of the test's own:
 //
 //	use N SCOPE ...   the server: somebody calls with the N-th key that was made, and needs these scopes
 //	wait 36h          time goes by
@@ -35,41 +32,15 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata fro
 // Time is that of a synctest bubble and begins at 2000-01-01; a keyctl takes a second. The N-th key's id is printed and typed as ID0000000001, its secret as
 // dots: so the transcripts also prove where a secret is printed. KEY2 is the second key whole, when it is typed.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, name := range files {
+	for _, name := range transcript.Files(t) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
 			synctest.Test(t, func(t *testing.T) {
 				s := &session{t: t, dir: t.TempDir(), env: map[string]string{"KEYCTL_PREFIX": "acme", "KEYCTL_ENV": "live"}}
 				s.env["KEYCTL_STORE"] = "file:" + filepath.Join(s.dir, "keys.json")
-				got := s.play(string(want))
-				if *update {
-					if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				} else if got != string(want) {
-					t.Errorf("the session went otherwise (-update writes it):\n%s", difference(string(want), got))
-				}
+				transcript.Check(t, name, s.typed)
 			})
 		})
 	}
-}
-
-// difference shows the first lines that differ, with what went before.
-func difference(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	i := 0
-	for i < len(w) && i < len(g) && w[i] == g[i] {
-		i++
-	}
-	part := func(s []string) string { return strings.Join(s[min(i, len(s)):min(i+8, len(s))], "\n") }
-	return fmt.Sprintf("...\n%s\n--- line %d, want\n%s\n--- got\n%s", strings.Join(w[max(0, i-4):i], "\n"), i+1, part(w), part(g))
 }
 
 type session struct {
@@ -78,26 +49,6 @@ type session struct {
 	env  map[string]string
 	ids  []string
 	keys []string
-}
-
-// play types the commands of a transcript and returns it with what was printed now.
-func (s *session) play(script string) string {
-	var out strings.Builder
-	var before string
-	for line := range strings.Lines(script) {
-		switch {
-		case strings.HasPrefix(line, "#"):
-			if before == "\n" { // an empty line before a comment is the author's, any other one a command's
-				out.WriteString(before)
-			}
-			out.WriteString(line)
-		case strings.HasPrefix(line, "$ "):
-			out.WriteString(line)
-			out.WriteString(s.typed(strings.TrimSpace(line[2:])))
-		}
-		before = line
-	}
-	return out.String()
 }
 
 // oldKey is a key of another system. No scanner shall find one in this repository.
@@ -114,7 +65,7 @@ func (s *session) typed(line string) string {
 	for i, key := range s.keys {
 		line, input = strings.ReplaceAll(line, fmt.Sprint("KEY", i+1), key), strings.ReplaceAll(input, fmt.Sprint("KEY", i+1), key)
 	}
-	args := fields(line)
+	args := transcript.Fields(line)
 	var stdout, stderr bytes.Buffer
 	code := 0
 	switch args[0] {
@@ -142,31 +93,11 @@ func (s *session) typed(line string) string {
 		s.t.Fatalf("no such command: %s", line)
 	}
 	s.learn(stdout.String())
-	var out strings.Builder
-	out.WriteString(stdout.String())
-	for l := range strings.Lines(stderr.String()) {
-		out.WriteString("! " + l)
-	}
-	if code != 0 {
-		fmt.Fprintf(&out, "= %d\n", code)
-	}
-	return s.hide(out.String())
+	return s.hide(transcript.Output(stdout.String(), stderr.String(), code))
 }
 
 func (s *session) getenv(name string) string {
 	return s.env[name]
-}
-
-// fields splits a line at spaces, but not inside single quotes.
-func fields(line string) (out []string) {
-	for i, part := range strings.Split(line, "'") {
-		if i%2 == 1 {
-			out = append(out, part)
-		} else {
-			out = append(out, strings.Fields(part)...)
-		}
-	}
-	return out
 }
 
 func placeholder(i int) string { return fmt.Sprintf("ID%010d", i+1) }

@@ -19,9 +19,8 @@ import (
 	"github.com/mantlet-go/mantlet/crypto/seal"
 	"github.com/mantlet-go/mantlet/crypto/shred"
 	"github.com/mantlet-go/mantlet/crypto/vault/cli"
+	"github.com/mantlet-go/mantlet/internal/transcript"
 )
-
-var update = flag.Bool("update", false, "rewrite the transcripts in testdata from what the commands print")
 
 // What the command does are streams, and those cannot be made under GODEBUG=fips140=only.
 func TestMain(m *testing.M) {
@@ -34,9 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTranscripts replays the sessions in testdata and compares all that is printed. A line "$ command" is typed in an empty directory; what
-// follows is standard output, lines with "! " standard error, and "= N" the exit code when it is not 0. The commands are vault, whose standard
-// input stands behind <<<, and some of the test's own:
+// TestTranscripts replays the sessions in testdata (see package transcript), each in an empty directory. The commands are vault, whose
+// standard input stands behind <<<, and some of the test's own:
 //
 //	write FILE TEXT    makes a file, with its directories; a number of bytes like 100000B instead of a text
 //	cat FILE           shows a file
@@ -55,30 +53,14 @@ func TestMain(m *testing.M) {
 // Time is that of a synctest bubble and begins at 2000-01-01; a vault takes a second. The N-th key's id is printed and typed as ID000001, its secret as dots:
 // so the transcripts also prove where a secret is printed. KEY1 is the first key whole, when it is typed.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, name := range files {
+	for _, name := range transcript.Files(t) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			name := must(filepath.Abs(name)) // before the directory is another one
 			dir := t.TempDir()
 			t.Chdir(dir)
 			synctest.Test(t, func(t *testing.T) {
 				s := &session{t: t, dir: dir, env: map[string]string{}, boxes: map[string][]byte{}, alias: seal.GenerateKey()}
 				s.people = must(seal.New(seal.Config{Keys: []seal.RingKey{{Key: seal.GenerateKey(), State: seal.Primary}}}))
-				got := s.play(string(want))
-				if *update {
-					if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				} else if got != string(want) {
-					t.Errorf("the session went otherwise (-update writes it):\n%s", difference(string(want), got))
-				}
+				transcript.Check(t, name, s.typed)
 			})
 		})
 	}
@@ -91,17 +73,6 @@ func must[T any](x T, err error) T {
 	return x
 }
 
-// difference shows the first lines that differ, with what went before.
-func difference(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	i := 0
-	for i < len(w) && i < len(g) && w[i] == g[i] {
-		i++
-	}
-	part := func(s []string) string { return strings.Join(s[min(i, len(s)):min(i+8, len(s))], "\n") }
-	return fmt.Sprintf("...\n%s\n--- line %d, want\n%s\n--- got\n%s", strings.Join(w[max(0, i-4):i], "\n"), i+1, part(w), part(g))
-}
-
 type session struct {
 	t        *testing.T
 	dir      string
@@ -112,26 +83,6 @@ type session struct {
 	people   *seal.Keyring
 	alias    seal.Key
 	boxes    map[string][]byte
-}
-
-// play types the commands of a transcript and returns it with what was printed now.
-func (s *session) play(script string) string {
-	var out strings.Builder
-	var before string
-	for line := range strings.Lines(script) {
-		switch {
-		case strings.HasPrefix(line, "#"):
-			if before == "\n" { // an empty line before a comment is the author's, any other one a command's
-				out.WriteString(before)
-			}
-			out.WriteString(line)
-		case strings.HasPrefix(line, "$ "):
-			out.WriteString(line)
-			out.WriteString(s.typed(strings.TrimSpace(line[2:])))
-		}
-		before = line
-	}
-	return out.String()
 }
 
 var (
@@ -153,7 +104,7 @@ func (s *session) typed(line string) string {
 	for i, key := range s.keys {
 		line, input = strings.ReplaceAll(line, fmt.Sprint("KEY", i+1), key), strings.ReplaceAll(input, fmt.Sprint("KEY", i+1), key)
 	}
-	args := fields(line)
+	args := transcript.Fields(line)
 	var stdout, stderr bytes.Buffer
 	code := 0
 	check := func(err error) {
@@ -218,18 +169,7 @@ func (s *session) typed(line string) string {
 		s.t.Fatalf("no such command: %s", line)
 	}
 	s.learn(stdout.String())
-	var out strings.Builder
-	out.WriteString(stdout.String())
-	if text := stdout.String(); text != "" && !strings.HasSuffix(text, "\n") {
-		out.WriteString("\n")
-	}
-	for l := range strings.Lines(strings.ReplaceAll(stderr.String(), "\r", "\\r")) {
-		out.WriteString("! " + strings.TrimRight(l, "\n") + "\n")
-	}
-	if code != 0 {
-		fmt.Fprintf(&out, "= %d\n", code)
-	}
-	return s.hide(out.String())
+	return s.hide(transcript.Output(stdout.String(), stderr.String(), code))
 }
 
 func (s *session) person(do, dir, name string) string {
@@ -255,18 +195,6 @@ func (s *session) person(do, dir, name string) string {
 		return err.Error()
 	}
 	return string(msg)
-}
-
-// fields splits a line at spaces, but not inside single quotes.
-func fields(line string) (out []string) {
-	for i, part := range strings.Split(line, "'") {
-		if i%2 == 1 {
-			out = append(out, part)
-		} else {
-			out = append(out, strings.Fields(part)...)
-		}
-	}
-	return out
 }
 
 // learn notes the keys that were printed, and the ids that are new in a ring.
